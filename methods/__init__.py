@@ -1,1 +1,1 @@
-"""The PETL methods, one file each."""
+"""The built-in methods of parameter-efficient transfer learning (PETL), and their baselines and controls."""

@@ -11,7 +11,10 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class DepthwiseBottleneck(nn.Sequential):
-    """A 1×1 down-projection, a 3×3 depthwise convolution and a 1×1 up-projection of N×C×H×W maps; initially zero.
+    """A 1×1 down-projection, a 3×3 depthwise convolution and a 1×1 up-projection of N×C×H×W maps.
+
+    The output is initially zero.
+
 
     Args:
         width: channels of the map.
@@ -26,12 +29,12 @@ class DepthwiseBottleneck(nn.Sequential):
 
 @dataclass(frozen=True)
 class AdaIR(Method):
-    """Bottlenecks parallel to the mixer and the mlp of every block, on the normed features.
+    """Bottlenecks that read the normed features, parallel to the mixer and the mlp of every block.
 
-    Re-implemented from the paper's description, because no code was released and the paper does not detail the
-    adapters. This version has no biases, like Restormer, and no activation function, as the paper mentions none. The
-    up-projection starts at zero. A decoder's cross-attention gets no bottleneck. The paper's pre-training is not part
-    of the method.
+    This is a re-implementation from the paper's description, as no code was released. The paper does not specify all
+    details of the adapters. This version has no biases, like Restormer, and no activation function, as the paper
+    mentions none. The up-projection starts at zero. A decoder's cross-attention gets no bottleneck. The paper's
+    pre-training is not part of the method.
 
     Source: Chen et al., AdaIR: Exploiting Underlying Similarities of Image Restoration Tasks with Adapters, 2024.
 
@@ -54,6 +57,6 @@ class AdaIR(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the paper's size on Restormer."""
+        """Return the configuration that the paper reports on Restormer."""
         note = "derived from the description; the inner width is not published"
         return [Published(cls(rank=62), "1.9M", note)] if backbone == "restormer" else []

@@ -37,6 +37,6 @@ class Adapter(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings; the settings on EDT-B are from Tables 4 and 14."""
+        """Return the configurations in the AdaptIR paper; those on EDT-B are from Tables 4 and 14."""
         settings = {"ipt": [(12, "691K")], "edt-b": [(7, "194K"), (6, "168K")]}
         return [Published(cls(rank=rank), count, "derived") for rank, count in settings.get(backbone, [])]

@@ -14,7 +14,7 @@ from petlir.methods.bottleneck import BottleneckMethod
 
 @dataclass(frozen=True)
 class AdaptFormer(BottleneckMethod):
-    """A bottleneck parallel to the mlp of every block; it reads the block's features before the norm of the mlp.
+    """A bottleneck parallel to the mlp of every block; the bottleneck reads the features before the norm of the mlp.
 
     Source: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
     NeurIPS 2022, §3.2, with the initialisation and the dropout of the authors' code.
@@ -34,7 +34,7 @@ class AdaptFormer(BottleneckMethod):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings."""
+        """Return the configurations in the AdaptIR paper."""
         note = "derived; with a learned scale in each block, the count would round down to the same number"
         settings = {"ipt": Published(cls(rank=24), "677K", note), "edt-b": Published(cls(rank=12), "162K", note)}
         return [settings[backbone]] if backbone in settings else []

@@ -22,19 +22,20 @@ STARTS = ("independent", "cloned")
 
 
 def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
-    """Convolve N×h×H×W maps with 3×3 kernels `a` @ `b`: depthwise if the product is h×9, dense if it is h×9h."""
+    """Convolve N×h×H×W maps with the 3×3 kernels in `a` @ `b`: depthwise for an h×9 product, dense for h×9h."""
     kernel = (a @ b).view(len(a), -1, 3, 3)
     return functional.conv2d(features, kernel, bias, padding=1, groups=len(a) // kernel.shape[1])
 
 
 class AdaptIRModule(nn.Module):
-    """The released module, with the parameter names of the authors' state dict.
+    """The module as released by the authors, with the parameter names of their state dict.
 
-    Where paper and code differ, this follows the code: batch norm after the down-projection, the absolute value of the
-    inverse transform, no third depthwise scale.
+    Where the paper and the authors' code differ, this class follows the code: it has batch norm after the
+    down-projection, takes the absolute value of the inverse Fourier transform, and has no third depthwise scale.
 
-    Any of the branches can be left out (the paper's Table 6). If there is one spatial branch, it takes the roles of
-    both and gates itself. If there is none, the channel weights multiply the normed hidden features without a gate.
+    Any of the branches can be left out (the paper's Table 6). A spatial branch without the other one takes the roles of
+    both and gates itself. Without spatial branches, the channel weights multiply the normed hidden features, and there
+    is no gate.
 
     Args:
         width: channels of the map.
@@ -82,7 +83,7 @@ class AdaptIRModule(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """Initialise the weights: frequencies pass unchanged, gates are half open, the output is zero."""
+        """Initialise the weights so that the spectrum passes unchanged, gates are half open and the output is zero."""
         for factor in (self.conv_weight_A, self.conv_weight_B) if "local" in self.branches else ():
             nn.init.kaiming_uniform_(factor, a=5**0.5)
         for fuse in (self.amp_fuse, self.pha_fuse) if "frequency" in self.branches else ():
@@ -102,7 +103,7 @@ class AdaptIRModule(nn.Module):
         return cast("Tensor", self.tail(mixed))
 
     def responses(self, features: Tensor) -> dict[str, Tensor]:
-        """Return each branch's output for an N×C×H×W map, as N×h×H×W or N×h, and the values of the ensemble's gates."""
+        """Return each branch's N×h×H×W or N×h output for an N×C×H×W map, and the values of the ensemble's gates."""
         inside = self.BN(self.head(features))
         known = {"local": self.local, "frequency": self.frequency, "channel": self.channels}
         found = {name: known[name](inside) for name in BRANCHES if name in self.branches}
@@ -114,7 +115,7 @@ class AdaptIRModule(nn.Module):
         return found | {f"{name} gate": torch.sigmoid(gate) for name, gate in gates.items()}
 
     def spatial(self, inside: Tensor) -> Tensor:
-        """Combine the spatial branches' outputs for the hidden features; without branches, return the features."""
+        """Return the combined outputs of the spatial branches; without any, return the hidden features unchanged."""
         known = {"local": self.local, "frequency": self.frequency}
         outputs = [branch(inside) for name, branch in known.items() if name in self.branches]
         if not self.ensemble:
@@ -128,7 +129,7 @@ class AdaptIRModule(nn.Module):
         return low_rank_convolution(inside, self.conv_weight_A, self.conv_weight_B, self.conv_bias)
 
     def frequency(self, inside: Tensor) -> Tensor:
-        """Apply the frequency affine module: amplitude and phase, each scaled and shifted per channel."""
+        """Apply the frequency affine module, which scales and shifts the amplitude and the phase per channel."""
         spectrum = torch.fft.rfft2(inside.float(), norm="ortho")
         amplitude = self.amp_fuse(spectrum.abs()).float()
         phase = self.pha_fuse(spectrum.angle()).float()
@@ -138,7 +139,7 @@ class AdaptIRModule(nn.Module):
         return image.abs()
 
     def channels(self, inside: Tensor) -> Tensor:
-        """Apply the channel gating module: one weight per channel, N×h, from attention over positions."""
+        """Return the N×h weights of the channel gating module, one per channel, from attention over positions."""
         places = self.compress(inside).flatten(1).softmax(dim=1)
         weights: Tensor = self.proj(torch.einsum("ncl,nl->nc", inside.flatten(2), places))
         return weights
@@ -146,16 +147,17 @@ class AdaptIRModule(nn.Module):
 
 @dataclass(frozen=True)
 class AdaptIR(Method):
-    """A module of orthogonal representations parallel to the mlp of every block, on the normed features.
+    """A module with local, frequency and channel branches, parallel to every mlp; it reads the normed features.
 
-    Other options reproduce the paper's ablations. At a position after a branch, a module's output is added to its
-    input.
+    Values other than the defaults reproduce the paper's ablations. With `position=after-…`, the module follows the mlp
+    or the attention, and its output is added to its input.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous Mixture-of-Experts,
     NeurIPS 2024, and the released code. By default every module draws its own initial weights, as the code does on EDT.
     On EDT, the code draws the channel module's linear layers from a normal distribution with standard deviation 0.02;
-    here they use torch's default. On IPT, the code copies one layer, so that all modules of the encoder start as
-    clones, and so do all modules of the decoder; `start=cloned` reproduces this.
+    petlir uses torch's default initialisation. On IPT, the code builds the encoder from copies of one layer, and the
+    decoder likewise, so that all modules of an encoder or decoder start with equal weights; `start=cloned` reproduces
+    this.
 
     Attributes:
         hidden: channels of the hidden features; by default 1/24 of the width (the authors use 12 on EDT-B).
@@ -227,12 +229,12 @@ class AdaptIR(Method):
         )
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return two biases without effect: batch norm removes the mean, and softmax is invariant to a constant."""
+        """Return two biases without effect: one precedes a batch norm, and the other is a constant in a softmax."""
         return (".head.bias", ".compress.bias")
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the released module, settings for the paper's other counts, and the ablations of Tables 5 and 6."""
+        """Return the released configuration, those of the paper's other counts, and the ablations of Tables 5 and 6."""
         old = "derived: the first version of the paper, which has no ensemble"
         dense = "no derivation gives it; dense where the released module is depthwise"
         two = "local+frequency"

@@ -28,7 +28,7 @@ class BitFit(Subset):
     what = "biases"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Yield every bias except the network's constants."""
+        """Yield every bias that is not a constant of the network."""
         tunable = set(backbone.tunable(None))
         for name, parameter in backbone.named_parameters():
             if name.rpartition(".")[2] == "bias" and parameter in tunable:

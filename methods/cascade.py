@@ -12,7 +12,7 @@ from petlir.benchmark.task import Task
 
 @dataclass(frozen=True)
 class Cascade(Method):
-    """Frozen heads that remove a hybrid degradation step by step, e.g. first by denoising, then by super-resolution.
+    """Frozen heads that undo a chain of degradations step by step, e.g. first by denoising, then by super-resolution.
 
     This baseline for methods trained on a hybrid task shows whether the task needs training at all.
     """

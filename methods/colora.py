@@ -46,7 +46,7 @@ class Projection:
 
     @property
     def cost(self) -> int:
-        """The number of parameters per rank: inputs plus outputs."""
+        """The number of parameters that each rank of an update adds: inputs plus outputs."""
         return sum(self.base.weight.shape[:2])
 
     @property
@@ -61,18 +61,19 @@ class CoLoRA(Method):
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration, ECCV
     2024. Re-implemented from the description, as there is no official code and the equations were not accessible. Two
-    points come from the paper: ranks follow the attribution (FAIG) between the pre-trained network and one fine-tuned
-    for the task, and about 7 % of the parameters are tuned. The mapping from contributions to ranks is ours. Projection
-    l with n weights has the contribution c, the mean over its weights, and the importance w = beta + (1 - beta) · (c /
-    mean of all c)^alpha. Its rank is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), where
-    an update costs as much as the projection itself. κ is chosen to meet the budget. The paper's results were not
-    accessible, so they are not compared.
+    points come from the paper: ranks follow the attribution (FAIG) between the pre-trained network and a network that
+    was fine-tuned for the task, and about 7 % of the parameters are tuned. The mapping from contributions to ranks is
+    ours. A projection with n weights has the contribution c, the mean over its weights, and the importance w = beta +
+    (1 - beta) · (c / mean of all c)^alpha. Its rank is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs
+    + outputs), the rank at which an update has as many parameters as the projection itself. κ is chosen to meet the
+    budget. The paper's results were not accessible, so petlir's results are not compared with them.
 
     Attributes:
-        budget: parameters of all updates, in units of one rank of the projection with the most parameters per rank.
+        budget: size of all updates together, in ranks of the projection that has the most parameters per rank.
             Biases and norms are always trained and not counted. If None, 7 % of the backbone's parameters are tuned in
-            total, but at least one such unit and at most the highest ranks.
-        contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
+            total, biases and norms included; the updates then get at least one such rank, and no projection exceeds its
+            highest rank.
+        contribution: `faig`, which requires a fully fine-tuned network; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
             least 1, and capped at each projection's maximum), as close to the budget as possible.
         alpha: exponent of the contributions; at 0 all projections have the same importance.
@@ -108,12 +109,12 @@ class CoLoRA(Method):
         return [cell.of(FullFineTuning())] if self.contribution == "faig" else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert updates with the ranks for equal contributions, so that parameters can be counted without data."""
+        """Insert updates with the ranks for equal contributions, which allows parameters to be counted without data."""
         layers = projections(backbone)
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert updates with ranks by contribution to the task, or with stored ranks if the adapter is reloaded."""
+        """Insert updates whose ranks follow the contributions, or, if a stored adapter is reloaded, with its ranks."""
         layers, stored = projections(backbone), prior.stored
         if stored is None:
             ranks = self._ranks(backbone, layers, self._weights(backbone, layers, prior))
@@ -144,7 +145,7 @@ class CoLoRA(Method):
         return faig(backbone, {name: own[name].detach() for name in target}, target, crops, prior.head)
 
     def _crops(self, prior: PriorResults) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the first training crops."""
+        """Yield batches of the first `images` training crops, degraded and clean."""
         assert prior.batch is not None
         left, index = self.images, 0
         while left > 0:
@@ -198,20 +199,20 @@ def projections(backbone: Backbone) -> list[Projection]:
 
 
 def vectors(backbone: Backbone) -> Iterator[nn.Parameter]:
-    """Return the biases, norms and other vectors per channel or head that affect the output of the head in use."""
+    """Return the vectors per channel or attention head, such as biases and norms, that affect the output in use."""
     return (parameter for parameter in backbone.tunable(backbone.head_in_use) if is_vector(parameter))
 
 
 def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: int) -> list[int]:
-    """Return ranks in proportion to `shares` that meet the budget to within one rank.
+    """Return ranks in proportion to `shares` whose parameters meet the budget to within one rank.
 
-    Layer l gets its k-th rank at κ = (k - ½) / share. Each layer thus gets κ · share ranks, rounded (Webster's method).
-    Of layers that round up at the same κ, the first one takes precedence.
+    As κ grows from 0, a layer gets its k-th rank at κ = (k - ½) / share. Each layer thus gets κ · share ranks, rounded
+    (Webster's method). If several layers reach their next rank at the same κ, the first layer takes precedence.
 
     Args:
         layers: the projections.
-        shares: targets in any unit; no layer gets more than its highest rank.
-        budget: parameters of all updates.
+        shares: the desired proportions of the ranks, in any unit; no layer gets more than its highest rank.
+        budget: number of parameters of all updates.
     """
     ranks, spent = [0] * len(layers), 0
     turns = (_turns(index, share, layers[index].cap) for index, share in enumerate(shares) if share > 0)

@@ -42,7 +42,7 @@ class Bypass(nn.Sequential):
 
 @dataclass(frozen=True)
 class Convpass(BottleneckMethod):
-    """Bypasses with a 3×3 convolution parallel to the mixer and the mlp of every block, on the normed features.
+    """Bypasses with a 3×3 convolution that read the normed features, parallel to the mixer and the mlp of every block.
 
     Source: Jie & Deng, Convolutional Bypasses Are Better Vision Transformer Adapters, 2022, §3.2, with the
     initialisation and the dropout of the authors' code. The middle convolution starts as the identity. A decoder's

@@ -1,4 +1,4 @@
-"""FacT: the updates of all projections as one tensor with shared factors."""
+"""FacT: the updates of all projections form one tensor, which is factorised with shared factors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.benchmark.method import Method, Paper, Published
 from petlir.methods.sites import not_dense
 
 LANES = 8
-"""The number of 32-bit values that a CPU multiplies at once; multiples of this number are also efficient on GPUs."""
+"""The number of 32-bit values that a CPU multiplies at once; its multiples are also efficient ranks on GPUs."""
 CHANCES = 2**16
 """The resolution of dropout probabilities, which are integer multiples of 1 / `CHANCES`."""
 
@@ -28,7 +28,10 @@ Frozen = tuple[Tensor, Tensor | None]
 
 
 class Factors(nn.Module):
-    """The factors shared by all projections of one width: U, width×rank, and V, rank×width, which starts at zero."""
+    """The factors shared by all projections of one width: a width×rank matrix U and a rank×width matrix V.
+
+    V starts at zero.
+    """
 
     def __init__(self, width: int, rank: int) -> None:
         super().__init__()
@@ -49,7 +52,7 @@ class OwnCore(nn.Module):
 
 
 class Tucker(nn.Module):
-    """The tensors shared by the cores of the Tucker form: C, rank×rank×rank, and P, rank×K, with K mixtures of C."""
+    """The shared tensors of the Tucker form: a rank×rank×rank tensor C, and rank×K weights P of K mixtures of C."""
 
     def __init__(self, rank: int, mixtures: int) -> None:
         super().__init__()
@@ -58,30 +61,30 @@ class Tucker(nn.Module):
 
 
 class MixedCore(nn.Module):
-    """A core of the Tucker form: `rows` × `columns` mixtures of rank×rank, starting with column `first` of P."""
+    """A core of the Tucker form: `rows` × `columns` rank×rank mixtures, given by the columns of P from `first` on."""
 
     def __init__(self, shared: Tucker, first: int, rows: int, columns: int) -> None:
         super().__init__()
         self.shared, self.first, self.rows, self.columns = shared, first, rows, columns
 
     def forward(self) -> Tensor:
-        """Return the matrix (rows·rank)×(columns·rank)."""
+        """Return the (rows·rank)×(columns·rank) matrix."""
         weights = self.shared.p[:, self.first : self.first + self.rows * self.columns]
         mixtures: Tensor = torch.tensordot(weights.T, self.shared.c, dims=([1], [2]))
         return mixtures.view(self.rows, self.columns, *mixtures.shape[1:]).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class Projected(torch.autograd.Function):
-    """A frozen projection with its update, x Wᵀ + b + x U core V, for features x as rows, with fused gradients.
+    """A frozen projection with its update, x Wᵀ + b + x U core V, for feature vectors in the rows of x.
 
-    With autograd, the update needs an additional pass over the projection's output, and its gradient an additional pass
-    over the input. On a CPU these passes take as long as the thin matrix products. The products are zero-padded to a
-    suitable width.
+    Projection and update have a fused backward pass. Separate operations of autograd would need an additional pass over
+    the projection's output, and another one over the gradient of the input; on a CPU, these take as long as the
+    products with the thin matrices U, core and V. The thin matrices are zero-padded to a multiple of `LANES`.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frozen: Frozen, u: Tensor, core: Tensor, v: Tensor, dropout: float) -> Tensor:
-        """Project rows x, N×inputs, to N×outputs; `dropout` is the dropout probability of the core's output."""
+        """Project an N×inputs matrix x to N×outputs; `dropout` is the dropout probability of the core's output."""
         chances = round((1 - dropout) * CHANCES)
         kept = chances / CHANCES
         wide_u, wide_core, wide_v = _widened(u, core, v / kept)
@@ -101,7 +104,7 @@ class Projected(torch.autograd.Function):
         """Return the gradients of x, U, the core and V."""
         x, weight, u, core, v, inside, mask = ctx.saved_tensors
         (width, wide), rank, pieces = u.shape, ctx.rank, gradient.reshape(-1, v.shape[1])
-        mixed = _times(inside @ core, mask)  # recomputed: storing it would cost more memory than it saves time
+        mixed = _times(inside @ core, mask)  # recomputed: the time that storing it saves is not worth the memory
         of_mixed = _times((pieces @ v.T).view(mixed.shape), mask)
         of_inside = (of_mixed @ core.T).view(-1, wide)
         of_core = (inside.T @ of_mixed).view(-1, wide, core.shape[1] // wide, wide)[:, :rank, :, :rank]
@@ -132,7 +135,7 @@ def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor
 def _drawn(values: Tensor, chances: int) -> Tensor:
     """Draw a mask of the shape of `values` that keeps each value with probability `chances` / `CHANCES`."""
     numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device="cpu").random_(-(2**63), None)
-    # 16-bit integers take a quarter of the time of Bernoulli draws, which would take longer than all products here
+    # drawing 16-bit integers takes a quarter of the time of Bernoulli draws, which would outlast all matrix products
     kept = numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2
     return kept.view(values.shape).to(values.device)  # drawn on the CPU, so that it is the same on all devices
 
@@ -144,7 +147,7 @@ def _times(values: Tensor, mask: Tensor | None) -> Tensor:
 class Factored(nn.Module):
     """A frozen projection, linear or a 1×1 convolution, with the parallel update scale · x U core V.
 
-    A projection several times as wide as the factors is cut into pieces width×width: U is applied to each piece of the
+    A projection several times as wide as the factors is cut into width×width pieces: U is applied to each piece of the
     input, and V yields each piece of the output. `dropout` is the dropout probability of the core's output in training.
     """
 
@@ -208,14 +211,14 @@ FORMS = {"tt": own_cores, "tk": mixed_cores}
 
 @dataclass(frozen=True)
 class FacT(Method):
-    """Updates of the projections of mixer and mlp with shared factors, one set of factors for each width.
+    """Updates with shared factors for the projections of mixer and mlp; there is one set of factors for each width.
 
-    On backbones whose blocks differ in width, blocks of the same width share factors. A projection that is not a whole
-    multiple of its block's width (Restormer's mlp) cannot be factored, so the method is not applicable. Cross-attention
-    gets no update.
+    On backbones whose blocks differ in width, blocks of the same width share factors. The method is not applicable to
+    projections whose input or output size is not a whole multiple of the block's width, such as those of Restormer's
+    mlp. Cross-attention gets no update.
 
-    The defaults follow the AdaptIR paper: updates of query, key, value and the mlp, with a core for each layer (tensor
-    train).
+    The defaults follow the AdaptIR paper: query, key, value and the mlp get updates, and each projection has its own
+    core (tensor train).
 
     Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with the
     initialisation and the dropout of the authors' code. The authors also update the output projection. In the Tucker
@@ -285,7 +288,7 @@ class FacT(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings; the paper states neither the form nor the rank."""
+        """Return configurations with the AdaptIR paper's counts; the paper states neither the form nor the rank."""
         settings = {
             "ipt": [Published(cls(rank=43), "537K", "derived, and weak: three other settings give it too")],
             "edt-b": [

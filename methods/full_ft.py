@@ -14,7 +14,7 @@ from petlir.benchmark.method import Published
 
 @dataclass(frozen=True)
 class FullFineTuning(Subset):
-    """All weights of body, head and tail in use; the reference for PETL methods."""
+    """All weights of the body and of the head and tail in use; the reference for PETL methods."""
 
     name = "full-ft"
     idea = "Every weight of the network is trained and stored anew for each task."
@@ -29,7 +29,7 @@ class FullFineTuning(Subset):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's counts."""
+        """Return the AdaptIR paper's parameter counts."""
         settings = {
             "ipt": Published(cls(), "119M", "all six heads; a task trains one of them"),
             "edt-b": Published(cls(), "11.6M", "the network for ×4 alone"),

@@ -15,7 +15,7 @@ from petlir.methods.sites import QUERY_VALUE, beyond, lacking, not_dense, projec
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """Apply two projections, linear or 1×1 convolutions, to features in their own layout."""
+    """Apply `down`, then `up`, to features; both are weights of linear layers, or both of 1×1 convolutions."""
     project = functional.conv2d if down.ndim == 4 else functional.linear
     update: Tensor = project(project(features, down), up)
     return update
@@ -26,7 +26,7 @@ class LowRank(nn.Module):
 
     Args:
         base: the projection.
-        rank: rows of `down` and columns of `up`.
+        rank: number of rows of `down` and of columns of `up`.
         scale: factor of the update.
     """
 
@@ -55,8 +55,8 @@ class LowRank(nn.Module):
 class LoRA(Method):
     """Low-rank updates of the query and value projections of every attention layer, cross-attention included.
 
-    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4. For a network without
-    attention, name other projections in `sites`; the method's label then shows them.
+    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4. A network without attention
+    needs other projections in `sites`; the method's label then lists them.
 
     Attributes:
         rank: rank of the update.
@@ -88,7 +88,7 @@ class LoRA(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings (on EDT-B from Tables 4 and 14), with alpha = 1 as in loralib."""
+        """Return the configurations in the AdaptIR paper (Tables 4 and 14 for EDT-B), with alpha = 1 as in loralib."""
         note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
         settings = {"ipt": [(12, "995K", note)], "edt-b": [(10, "259K", "derived"), (6, "155K", "derived")]}
         found = settings.get(backbone, [])

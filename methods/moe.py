@@ -16,7 +16,7 @@ EXPERTS = 3
 
 
 class Experts(nn.Module):
-    """A down-projection, batch norm, a sum of identical local branches and an up-projection. It initially yields zero.
+    """A down-projection, batch norm, a sum of identical local branches, and an up-projection that starts at zero.
 
     Args:
         width: channels of the map.
@@ -54,12 +54,12 @@ class MoE(Method):
     """AdaptIR's module with three identical local branches, which are summed, parallel to every mlp.
 
     The AdaptIR paper compares its module with a mixture of identical experts but does not define it. A sum of identical
-    bottlenecks would equal a single AdaptFormer of the summed width. This definition is AdaptIR with identical
-    branches. As a sum of convolutions is a convolution, the branches could be merged into a single branch, but they
-    train differently.
+    bottlenecks would equal a single bottleneck of AdaptFormer as wide as all of them together. This definition is
+    therefore AdaptIR's module with identical branches. As a sum of convolutions is a convolution, the branches could be
+    merged into one, but training them differs from training a single branch.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
-    Mixture-of-Experts, NeurIPS 2024, where it is a control; the definition is ours.
+    Mixture-of-Experts, NeurIPS 2024, where a mixture of identical experts is a control; the definition is ours.
 
     Attributes:
         hidden: channels of the hidden features; by default 1/24 of the width.
@@ -79,11 +79,11 @@ class MoE(Method):
             block.mlp.parallel(OnMap(module, block.layout))
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return a bias that batch norm removes."""
+        """Return the bias before the batch norm, which removes it."""
         return (".head.bias",)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's count, which this definition does not match."""
+        """Return the AdaptIR paper's parameter count, which this definition does not match."""
         note = "not derivable: several definitions fit, none of them natural; ours is 695,520"
         return [Published(cls(), "667K", note, 695_520)] if backbone == "ipt" else []

@@ -16,7 +16,7 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class PartialFineTuning(Subset):
-    """Fine-tuning of all weights of the blocks in one part of a network, to find which part has to change.
+    """Fine-tuning of all blocks in one part of a network, to find out which part has to change for a task.
 
     Restormer's refinement blocks, heads, tails and the layers between the levels belong to none of the parts.
 

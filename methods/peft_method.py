@@ -31,8 +31,8 @@ class Tuner:
         kind: peft's name for the type of the tuner.
         idea: one sentence for the method's card.
         paper: the tuner's paper.
-        options: peft's field and the default value for each option of the method.
-        fixed: peft's fields that are not options.
+        options: by option of the method, peft's name for the field and the default value.
+        fixed: values of peft's fields that are not options of the method.
         sites: default projections of the tuner.
         size: the option that is adjusted to reach a requested number of parameters.
     """
@@ -60,7 +60,7 @@ class Tuned(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the tuned projection's output in its own layout."""
-        # always N×L×C: some tuners treat any input with four axes as a map
+        # always N×L×C: some tuners take any input with four axes for a feature map
         tokens = features.flatten(2).mT if self.maps else features.flatten(1, -2)
         output: Tensor = self.layer(tokens)
         if self.maps:
@@ -76,7 +76,7 @@ class Tuned(nn.Module):
 
 
 def _as_linear(base: Projection) -> nn.Linear:
-    """Return the projection as a linear layer with shared memory; meta tensors become zeros, as tuners read values."""
+    """Return the projection as a linear layer with shared memory; meta tensors become zeros, as peft reads values."""
     outputs, inputs = base.weight.shape[:2]
     linear = nn.Linear(inputs, outputs, device="meta")
     for name, parameter in (("weight", base.weight), ("bias", base.bias)):
@@ -98,8 +98,8 @@ class PeftMethod(Method):
     """A tuner of Hugging Face peft on the projections named in `sites`.
 
     peft builds, computes and merges the tuner. A 1×1 convolution is passed to peft as the equivalent linear layer, so
-    that every tuner supports both exactly. petlir trains the tuner, without the additional loss terms and the updates
-    between steps that peft defines for some tuners.
+    that every tuner also supports 1×1 convolutions. petlir trains the tuner, without the additional loss terms and the
+    updates between steps that peft defines for some tuners.
     """
 
     sites: str

@@ -145,7 +145,7 @@ TUNERS: Mapping[str, Tuner] = {
         RANK,
     ),
 }
-"""The tuners by NAME in `peft:NAME`."""
+"""The tuners, by the NAME in `peft:NAME`."""
 
 
 def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
@@ -170,4 +170,4 @@ def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
 
 
 METHODS = {f"peft:{name}": _method(name, tuner) for name, tuner in TUNERS.items()}
-"""The method classes by their name in grids."""
+"""The method classes, by the names that grids use."""

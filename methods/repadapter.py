@@ -1,4 +1,4 @@
-"""RepAdapter: a linear bottleneck before every attention layer and feed-forward network, merged into projections."""
+"""RepAdapter: a linear bottleneck before every attention layer and feed-forward network, which merges into them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def readers(branch: Branch) -> list[Site]:
 
 
 class LinearAdapter(nn.Module):
-    """The adapter x + scale · up(down(x)), where `up` is grouped by channels. It starts as the identity.
+    """The adapter x + scale · up(down(x)), where `up` is a grouped projection. It starts as the identity.
 
     Args:
         width: channels of the features.
@@ -68,7 +68,7 @@ class LinearAdapter(nn.Module):
         return torch.einsum("gcr,gh->gchr", self.up, groups).flatten(2).flatten(0, 1)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Return the adapter as a C×C matrix and a shift C."""
+        """Return the C×C matrix and the shift of length C that the adapter applies."""
         up, inner = self.raising(), self.down.get_parameter("bias")
         matrix = torch.eye(len(up), device=up.device) + self.scale * up @ self.down.weight.flatten(1)
         return matrix, self.scale * (up @ inner + self.bias)

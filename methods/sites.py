@@ -1,6 +1,6 @@
 """Projections named by an option `sites`, and checks that a low-rank matrix can be added to them.
 
-A fused projection `qkv` matches each of query, key and value.
+A fused projection `qkv` matches each of the names `query`, `key` and `value`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _names(sites: str) -> list[str]:
 
 
 def _acting(name: str) -> set[str]:
-    """Return the names of the projections that include this projection."""
+    """Return the names under which a projection can occur: its own name, and `qkv` for query, key and value."""
     return {name, FUSED} if name in PROJECTIONS else {name}
 
 

@@ -92,7 +92,7 @@ class SSF(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's setting."""
+        """Return the configuration in the AdaptIR paper."""
         settings = {
             "ipt": Published(cls(), "373K", "derived"),
             "edt-b": Published(cls(), "117K", "derived; without the norm before the body 117,000, the same figure"),

@@ -1,4 +1,4 @@
-"""Tail tuning: only the reconstruction after the body is trained."""
+"""Tail tuning: only the tail, which turns the body's features into an image, is trained."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ from petlir.benchmark.layers.routing import Router
 from petlir.methods.lora import LowRank, low_rank
 
 END = -1
-"""The value that pads a sequence in which not every expert is used."""
+"""The value that pads a sequence that does not use every expert."""
 
 Plan = Sequence[tuple[Tensor, str | None]]
-"""The passes of an image: the experts' N×K weights or 1×K, and the head."""
+"""The passes over an image, each with the N×K or 1×K weights of the experts, and with the output head."""
 
 
 @dataclass
 class Mixture:
-    """LoRA weights of the images in the current pass, N×K, or 1×K for all images; None leaves the network frozen."""
+    """The N×K weights of the LoRAs for the images of the current pass, or 1×K for all; with None, no LoRA acts."""
 
     weights: Tensor | None = None
 
@@ -59,7 +59,7 @@ class Mixed(nn.Module):
 
 
 class MixedCompanion(nn.Module):
-    """A 1×1 convolution of zeros with K trained ones: Σ wₖ · Wₖ, with weights w for each image.
+    """A 1×1 convolution of zeros plus K trained convolutions: Σ wₖ · Wₖ, with weights w for each image.
 
     Args:
         layer: the convolution, without bias.
@@ -96,19 +96,19 @@ class Fixed(nn.Module):
         self.weights = nn.Buffer(weights)
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights, 1×K."""
+        """Return the 1×K weights."""
         return self.weights[None]
 
 
 class ExpertSequence(nn.Module):
-    """Experts in sequence, each by its own head.
+    """Experts applied one after another, each with its own head.
 
     Args:
         heads: the head of each of K experts.
         like: a tensor with the dtype and device of the experts.
 
     Attributes:
-        order: indices of experts, K for the frozen network, filled with -1; at first the frozen network alone.
+        order: indices of the experts, where K stands for the frozen network, padded with -1; initially K alone.
     """
 
     def __init__(self, heads: Sequence[str], like: Tensor) -> None:
@@ -125,10 +125,10 @@ class ExpertSequence(nn.Module):
 
 
 class Composer(nn.Module):
-    """An image router that sets the weights of the LoRAs for the passes of an image and discards them afterwards.
+    """An image router that sets the weights of the LoRAs for the passes over an image and resets them afterwards.
 
     Args:
-        weigh: (backbone, images) → N×K weights or 1×K, or a sequence; the network is frozen during the call.
+        weigh: (backbone, images) → N×K or 1×K weights, or a sequence; no LoRA acts during the call.
         mixture: holder of the weights.
     """
 
@@ -139,13 +139,13 @@ class Composer(nn.Module):
         self._holds = False
 
     def watch(self, backbone: Backbone) -> None:
-        """Register hooks for every forward pass; as bound methods, they give a copied backbone its own composer."""
+        """Register hooks for every forward pass; they are bound methods, so a copied backbone uses its own composer."""
         backbone.register_forward_pre_hook(self._enter, with_kwargs=True)
         backbone.register_forward_hook(self._leave, always_call=True)
 
     @contextmanager
     def given(self, weights: Tensor) -> Iterator[None]:
-        """Use these weights, 1×K, for every image inside the `with` block."""
+        """Use these 1×K weights for every image inside the `with` block."""
         self._given = weights
         try:
             yield
@@ -185,7 +185,7 @@ class Composer(nn.Module):
 
 
 def insert(backbone: Backbone, weigh: Router | ExpertClassifier | Fixed | ExpertSequence, count: int) -> Composer:
-    """Replace each LoRA of `backbone` by `count` empty ones, and add the composer that sets their weights."""
+    """Replace each LoRA of `backbone` by `count` LoRAs of zeros, and add the composer that sets their weights."""
     mixture = Mixture()
     for name, module in list(backbone.named_modules()):
         if isinstance(module, LowRank):
@@ -198,7 +198,7 @@ def insert(backbone: Backbone, weigh: Router | ExpertClassifier | Fixed | Expert
 
 
 def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:
-    """Copy each LoRA's trained parameters, by name, into the mixed updates."""
+    """Copy the trained parameters of each adapter into the modules with the same names."""
     for name, module in backbone.named_modules():
         if isinstance(module, Mixed):
             for index, adapter in enumerate(adapters):

@@ -13,16 +13,16 @@ from petlir.benchmark.restoration.restore import restored
 from petlir.methods.uir_composition import Composer
 
 DESCENT = 40
-"""Adam steps for the oracle's weights, each over all validation images."""
+"""The number of Adam steps on the oracle's weights; each step uses all validation images."""
 RATE = 0.3
 """Adam's learning rate for the logits of the oracle's weights."""
 
 Pair = tuple[Tensor, Tensor]
 """A degraded 1×3×h×w image and its clean 1×3×sh×sw image, in [0, 1]."""
 MixingError = Callable[[Tensor, Pair], Tensor]
-"""(weights K, a pair) → error of the degraded image restored with these weights."""
+"""(K weights, a pair) → error of the degraded image restored with these weights."""
 Pass = Callable[[int, Tensor], Tensor]
-"""(index of an expert or K for the frozen network, a 1×3×h×w image) → the image after this pass."""
+"""(the index of an expert, or K for the frozen network; a 1×3×h×w image) → the image after this pass."""
 
 
 def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str) -> Tensor:
@@ -30,7 +30,7 @@ def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str
 
     Args:
         error: the error of a pair with given weights.
-        members: M×K, the weights of each member: of every expert alone, and zeros for the frozen network.
+        members: M×K weights, one row per member: one row for each expert alone, and zeros for the frozen network.
         pairs: validation images.
         kind: `best`, a single member, or `oracle`, any convex mixture of the members.
     """
@@ -45,12 +45,12 @@ def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str
 
 
 def descend(error: MixingError, members: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """Return convex weights of the members after gradient steps on their logits, starting from their mean."""
+    """Return the K weights of a convex mixture of members, found by gradient descent from the mean of all members."""
     logits = members.new_zeros(len(members)).requires_grad_()
     optimizer = torch.optim.Adam([logits], RATE)
     for _ in range(DESCENT):
         optimizer.zero_grad()
-        for pair in pairs:  # one graph at a time
+        for pair in pairs:  # a backward pass for each pair keeps only one graph in memory
             torch.autograd.backward(error(logits.softmax(0) @ members, pair) / len(pairs))
         optimizer.step()
     weights: Tensor = logits.detach().softmax(0) @ members
@@ -68,11 +68,11 @@ def mixing_error(backbone: Backbone, head: str, composer: Composer, weights: Ten
 def best_sequence(run: Pass, scales: Sequence[int], scale: int, pairs: Sequence[Pair]) -> tuple[int, ...]:
     """Return the sequence of experts with the lowest mean absolute error over `pairs`, among all possible sequences.
 
-    Each expert occurs at most once. The frozen network alone is one of the sequences; it also enlarges the image if no
-    expert does.
+    A sequence contains each expert at most once. The frozen network alone is one of the sequences. In super-resolution,
+    it can also be part of a sequence, to enlarge the image in place of an expert.
 
     Args:
-        run: restores an image by one expert.
+        run: restores an image with one expert.
         scales: the scale of each expert's head.
         scale: the scale of the whole sequence.
         pairs: validation images.

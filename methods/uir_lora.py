@@ -1,4 +1,4 @@
-"""UIR-LoRA on a restoration backbone: trained LoRAs, one per degradation, chosen or mixed for each image."""
+"""UIR-LoRA on a restoration backbone: one trained LoRA per degradation, chosen or mixed for each image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from petlir.methods.uir_routing import RouterStudy, loss_in_db
 WEIGHTS = ("router", "uniform", "best", "oracle", "sequence")
 ROUTERS = ("statistics", "features", "clip")
 BATCHES = 4
-"""Training batches of each degradation that are averaged into its prototype."""
+"""The number of training batches of each degradation whose descriptions are averaged into its prototype."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,18 @@ class UIRLoRA(Method):
 
     Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, re-implemented from the description, as the authors'
     repository does not contain code. The paper composes LoRAs of a generative model; here they adapt the restoration
-    backbone. The sites (LoRA's) and the router are ours: one hard decision per whole image, based on statistics of its
-    degradation, among the experts of the output head's scale and "none", the frozen network. The router is trained on
-    the experts' training images and on other degradations (`uir_routing.NONE`); its threshold limits the loss on
-    validation images with the other degradations. On a mixture of degradations the method is zero-shot.
+    backbone. The sites (the same as LoRA's) and the router are ours. The router makes one hard decision for each whole
+    image, based on statistics of the degradation: it selects an expert whose scale is that of the output head, or
+    "none", i.e. the frozen network. It is trained on the experts' training images and on other degradations
+    (`uir_routing.NONE`); its thresholds limit the loss of PSNR on validation images with these other degradations. On a
+    mixture of degradations the method is zero-shot.
 
-    `features` and `clip` are controls: a softmax over similarities to the mean descriptions of the experts'
-    degradations and of clean images. `features` are those of the network with the head of the first ×1 degradation: a
-    denoising head removes noise from the features, while a deraining head removes neither rain nor noise, so deraining
-    comes first. Further controls are `uniform` and, selected on the task's validation images, `best`, `oracle` and
-    `sequence`. The frozen network is a member of each of these controls. Except in a sequence, the output head is the
-    task's own.
+    The routers `features` and `clip` are controls: they weight experts by a softmax over the similarities of an image
+    to the mean descriptions of the experts' degradations and of clean images. `features` describes an image by the
+    features of the network with the head of the first ×1 degradation. By default, this is deraining: a denoising head
+    removes noise from the features, while a deraining head removes neither rain nor noise. The weights `uniform` are a
+    further control, and so are `best`, `oracle` and `sequence`, which are chosen on the task's validation images. The
+    frozen network is a member of each of these controls. Except in a sequence, the output head is the task's own.
 
     Attributes:
         degradations: the tasks whose LoRAs are mixed, joined by +.
@@ -99,7 +100,7 @@ class UIRLoRA(Method):
         return LoRA(rank=self.rank, sites=self.sites)
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return the cells of each degradation's LoRA."""
+        """Return the cells that train the LoRAs of the degradations."""
         return [cell.of(self.lora, task) for task in self.tasks]
 
     def supports(self, backbone: Backbone) -> str | None:
@@ -107,11 +108,11 @@ class UIRLoRA(Method):
         return self.lora.supports(backbone)
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert LoRAs and weights of the right shapes; the LoRAs are zero and have no effect."""
+        """Insert LoRAs and weights of the right shapes; the LoRAs are zero and thus have no effect."""
         self._insert(backbone, PriorResults()).watch(backbone)
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert the trained LoRAs and compute their weights; if the cell is reloaded, only insert empty LoRAs."""
+        """Insert the trained LoRAs and compute their weights; for a stored adapter, insert only LoRAs of zeros."""
         composer = self._insert(backbone, prior)
         if prior.stored is None:
             fill(backbone, prior.adapters)
@@ -142,14 +143,14 @@ class UIRLoRA(Method):
         return [backbone.heads[own] == backbone.heads[head] for own in heads]
 
     def _heads(self, backbone: Backbone, prior: PriorResults) -> tuple[str, ...]:
-        """Return the output head for each expert, for use if the experts' own heads are unknown."""
+        """Return the output head once for each expert, a substitute for the experts' own heads if they are unknown."""
         return (prior.head or str(backbone.head_in_use),) * len(self.tasks)
 
     def _describe(self, backbone: Backbone) -> Describe:
         return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
 
     def reads(self, backbone: Backbone) -> str:
-        """Return the head used for `features`: that of the first ×1 degradation, or else the last head."""
+        """Return the head used for `features`: the head of the first ×1 degradation, or else the last (×1) head."""
         same_size = [head for head, scale in backbone.heads.items() if scale == 1]
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])

@@ -45,29 +45,32 @@ NONE: Mapping[str, Degradation] = {
     NOISY_DARK: Chain((LowLight(), GaussianNoise(15))),
     "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
 }
-"""Degradations for which no expert is selected, by the task that undoes them; left out if there is an expert for the
-task.
+"""Degradations on which the router learns to select no expert, by name. A degradation whose name is the task of an
+expert is left out.
 """
 SHARE = 4.0
-"""The importance of "none" in training, relative to that of an expert."""
+"""The total importance of all kinds of "none" in training; the importance of an expert is 1 or `WEAK_SHARE`."""
 WEAK, WEAK_SHARE = 20.0, 4.0
-"""The mean PSNR in dB of degraded training images above which a degradation is weak, and the importance of its expert:
-a weak degradation is easily taken for "none", and its expert costs little where it is selected by mistake.
+"""A degradation is weak if the mean PSNR of its degraded training images is above `WEAK`, in dB. `WEAK_SHARE` is the
+importance of its expert in training. It is high because a weak degradation is easily mistaken for "none", while
+selecting its expert by mistake does little harm.
 """
 IMAGES, CROPS = 64, 4
-"""The maximum number of training images per degradation, and the number of crops of each size and expert's image."""
+"""The maximum number of training images per degradation, and of crops of each size from an expert's image."""
 SIDES = (48, 96, 192)
 """The sides of the crops taken from each training image; several, since the statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
-"""The maximum number of validation images, and the number of degraded versions of each image for every kind of
+"""The maximum number of validation images, and the number of degraded versions of each image for every random kind of
 "none".
 """
 LOSS = 0.05
-"""The maximum mean loss in dB relative to the frozen network on any kind of "none" but those of `RESEMBLING`."""
+"""The maximum mean loss of PSNR, in dB below the frozen network, on any kind of "none" except those in `RESEMBLING`."""
 RESEMBLING = (DARK, "noise 5", "rain_noise", "blur_jpeg")
-"""Kinds of "none" that resemble an expert's degradation; a bound for them would withhold the expert where it helps."""
+"""Kinds of "none" that resemble an expert's degradation; a bound on their loss would keep the router from selecting
+the expert where it helps.
+"""
 QUANTISATION = 1 / (12 * 255**2)
-"""The mean squared error of rounding to 8 bits, below which errors are ignored."""
+"""The mean squared error of rounding to 8 bits; it is added to errors, so that much smaller errors do not matter."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
 """(1×K weights, degraded image, clean image) → loss in dB relative to the frozen network; negative for a gain."""
@@ -98,9 +101,10 @@ class RouterStudy:
 
     @property
     def none(self) -> dict[str, Degradation]:
-        """The kinds of "none", without those that belong to an expert.
+        """The kinds of "none", without those that an expert can restore.
 
-        These are clean and dark images in super-resolution, and noisy low light if there is an expert for low light.
+        Left out are the tasks of the experts, clean and dark images in super-resolution, and noisy low light if there
+        is an expert for low light.
         """
         taken = {*self.tasks} | ({CLEAN, DARK} if self.scale > 1 else set())
         if "low_light" in self.tasks:
@@ -108,7 +112,7 @@ class RouterStudy:
         return {name: kind for name, kind in NONE.items() if name not in taken}
 
     def fit(self) -> None:
-        """Train the router; without an eligible expert there is nothing to choose."""
+        """Train the router; if no expert is eligible, do nothing."""
         if not self.eligible:
             return
         described, labels, importance = [], [], []
@@ -124,7 +128,7 @@ class RouterStudy:
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set the lowest thresholds, one after another, at which the mean loss on every "none" is at most `LOSS`."""
+        """Set the experts' thresholds in turn, each to the lowest at which no "none" has a mean loss above `LOSS`."""
         none = {name: kind for name, kind in self.none.items() if self.eligible and name not in RESEMBLING}
         kinds = [list(self._taken(name, kind, loss)) for name, kind in none.items()]
         bounds = [LOSS * len(kind) for kind in kinds]
@@ -158,7 +162,7 @@ class RouterStudy:
         return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
 
     def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[int, float, float]]:
-        """Yield the best expert of each validation image, its probability, and the loss if it is selected, else 0."""
+        """Yield each validation image's most probable expert, its probability, and the loss if it is selected, or 0."""
         assert self.prior.validation is not None
         device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
@@ -194,7 +198,7 @@ def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator
 
 
 def _drawn(kind: Degradation) -> bool:
-    """Return whether the degradation draws random numbers, so that versions differ."""
+    """Return whether the degradation draws random numbers, so that degraded versions of an image differ."""
     return kind.random or not kind.whole
 
 
@@ -209,6 +213,6 @@ def _crops(image: Image, place: int, count: int) -> Iterator[Image]:
 
 
 def loss_in_db(frozen: Tensor, routed: Tensor, clean: Tensor) -> float:
-    """Return by how many dB the PSNR of `routed` is below that of `frozen`, as 8-bit images."""
+    """Return by how many dB the PSNR of `routed` is below that of `frozen`; both errors include rounding to 8 bits."""
     errors = [float((image.clamp(0, 1) - clean).square().mean()) for image in (routed, frozen)]
     return 10 * (log10(errors[0] + QUANTISATION) - log10(errors[1] + QUANTISATION))

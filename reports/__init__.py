@@ -1,1 +1,1 @@
-"""Reports: pages, tables and figures from records."""
+"""Reports: pages, tables and figures made from records."""

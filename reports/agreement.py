@@ -18,17 +18,17 @@ from petlir.reports.formats import plural, signed
 from petlir.reports.frame import load
 
 LEADERBOARD = Path(__file__).parents[1] / "results" / "leaderboard"
-"""The shipped stores, one folder each; the project's documents quote `reference`."""
+"""The folder of the shipped stores, each in its own subfolder; the project's documents quote `reference`."""
 
 
 @dataclass(frozen=True)
 class RepeatedRun:
-    """A run whose key matches that of a shipped record.
+    """A run with the same key as a shipped record.
 
     Attributes:
         title: the title of the cell.
-        difference: the run's mean PSNR minus the published one in dB, on the test set with the largest difference; None
-            if the run has no result.
+        difference: the run's mean PSNR minus the published mean PSNR in dB, on the test set and under the protocol for
+            which it is largest; None if the run has no result.
         where: the test set and the protocol of this difference.
         tolerance: the largest difference that counts as agreement, in dB.
     """
@@ -74,16 +74,21 @@ def repeated_runs(
 
 
 def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], None]) -> str:
-    """Return the sentence of `agreement` on the cells of a run, given by their keys.
+    """Return the sentence of `agreement` on the cells with these keys.
 
-    The sentence is empty if no shipped record has one of these keys; the store is then not read.
+    If no shipped record has one of the keys, the sentence is empty and the store is not read.
+
+    Args:
+        store: the store of the run.
+        keys: the keys of its cells.
+        warn: receives one line for each file that is not a record.
     """
     published = _published(set(keys), LEADERBOARD, warn)
     return agreement(repeated_runs(load(store, keys=published), warn=warn)) if published else ""
 
 
 def agreement(runs: Sequence[RepeatedRun]) -> str:
-    """Return a sentence with the number of runs that agree and the largest difference; empty without runs."""
+    """Return a sentence on how many runs agree and on the largest difference; empty if there are no runs."""
     if not runs:
         return ""
     tolerances = sorted({run.tolerance for run in runs})
@@ -108,7 +113,7 @@ def _difference(run: RepeatedRun) -> str:
 
 
 def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -> dict[str, Done]:
-    """Return the finished shipped records with these keys; a cell's folder name ends with the start of its key."""
+    """Return the finished shipped records with these keys; the name of a folder ends with the start of its key."""
     ends = {key[:8] for key in keys}
     found: dict[str, Done] = {}
     for store in sorted(path for path in leaderboard.glob("*") if path.is_dir()):

@@ -29,18 +29,18 @@ COLUMNS = {
     "response": ("label", "task", "branch", "strength"),
     "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most", "most_forced"),
 }
-"""The columns that figures use, by analysis; a column is empty if the analysis did not apply to any cell."""
+"""The columns that figures use, by analysis; columns that the table of an analysis lacks are added without values."""
 RESPONSES = {
     "strength": "Strength: mean absolute output of a branch, or mean value of a gate",
     "low_energy": "Fraction of a feature map's energy below 0.05 cycles per pixel, including its mean",
     "channel_variance": "Variance over channels",
 }
-"""The quantities measured on single branches and on the sum of everything that a method adds."""
+"""The captions of the quantities that are measured on each branch and on the sum of everything that a method adds."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One analysis of a store.
+    """The results of one analysis of a store.
 
     Attributes:
         name: the name of the analysis, as on the command line.
@@ -61,12 +61,12 @@ class Study:
 
     @property
     def colours(self) -> dict[str, str]:
-        """The style-sheet classes of each task."""
+        """The style-sheet classes of each task in the Fourier curves."""
         return hues(sorted(self.rows.task.dropna().unique())) if self._is("fourier") else {}
 
     @property
     def panels(self) -> list[Panel]:
-        """The Fourier curves of each label, on shared axes."""
+        """The Fourier curves of each label, all on the same axes."""
         return panels(self.rows) if self._is("fourier") else []
 
     @property
@@ -81,7 +81,7 @@ class Study:
 
     @property
     def forced_confusions(self) -> list[Matrix]:
-        """The router confusion matrices if every image is assigned to an expert, i.e. if `none` cannot be chosen."""
+        """The router confusion matrices for a forced choice, in which `none` cannot be chosen."""
         return confusions(self.rows, "most_forced") if self._is("transfer") else []
 
     @property
@@ -106,7 +106,7 @@ class Study:
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
-        """Captions and tables, headings first: contributions by kind and place of tensors, or branch responses."""
+        """Captions and tables, the headings in the first row: contributions by kind and place, or branch responses."""
         if self._is("contribution"):
             wide = _contributions(self.rows)
             return [("Mean contribution per parameter", _lines(wide))] if len(wide) else []
@@ -118,7 +118,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Panel:
-    """The curves of one method, with a line for each task."""
+    """The Fourier curves of one label: for each task, its name, its style-sheet classes and its polyline."""
 
     label: str
     x: Axis
@@ -128,7 +128,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Values of a label, with a row for each of `down` and a column for each of `across`; None for missing cells."""
+    """A matrix of values for one label, with the row names `down` and the column names `across`; None if missing."""
 
     label: str
     down: tuple[str, ...]
@@ -137,9 +137,9 @@ class Matrix:
 
 
 def studies(store: Path, warn: Callable[[str], None]) -> list[Study]:
-    """Return the analyses stored in a store.
+    """Return the analyses in a store.
 
-    `warn` receives a line for each damaged analysis; damaged analyses are left out.
+    Damaged analyses are left out; `warn` receives a line for each of them.
     """
     found = []
     for name in TITLES:
@@ -164,7 +164,7 @@ def _read(folder: Path, name: str) -> Study:
 
 
 def panels(rows: pd.DataFrame) -> list[Panel]:
-    """Return the Fourier curves of each label, on shared axes."""
+    """Return the Fourier curves of each label, all on the same axes."""
     curves = rows[rows.frequency.notna()]
     x, y = Axis(0, 1, LEFT, RIGHT), spanning(curves.relative_log_amplitude, BOTTOM, TOP)
     colours = hues(sorted(curves.task.unique()))
@@ -180,12 +180,12 @@ def _line(task: str, rows: pd.DataFrame, x: Axis, y: Axis, colours: Mapping[str,
 
 
 def matrices(rows: pd.DataFrame) -> list[Matrix]:
-    """Return the gains over the frozen network in dB of each label, trained × tested."""
+    """Return a matrix for each label: the gains over the frozen network in dB, by training task and test task."""
     return _matrices(rows, "trained", "tested", "over_frozen")
 
 
 def confusions(rows: pd.DataFrame, shares: str) -> list[Matrix]:
-    """Return the confusion matrix of each router, task × expert, with the fractions in [0, 1] from column `shares`."""
+    """Return each router's confusion matrix, tasks × experts, with the fractions in [0, 1] from the column `shares`."""
     return _matrices(rows, "tested", "expert", shares)
 
 

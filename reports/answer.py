@@ -1,4 +1,4 @@
-"""The first sentences of a page: findings, their limits, and the extent of the data."""
+"""The first sentences of a report: findings, their limits, and the extent of the data."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ UNFINISHED = (
 )
 """Descriptions of the states of runs without a result, singular and plural."""
 SEEN = "seen"
-"""The transfer kind of a task that the backbone was pre-trained on: a control without expected gains.
-"""
+"""The transfer kind of a task on which the backbone was pre-trained: a control, on which no gain is expected."""
 
 
 def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[CellRow]) -> list[str]:
-    """Return the sentences at the top of the page, unexpected results before expected ones.
+    """Return the sentences at the top of a report, with unexpected results before expected ones.
 
     If every training run is too short to rank methods, the first sentence says so.
     """
@@ -42,13 +41,13 @@ def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[C
 
 
 def headline(tables: Sequence[Table]) -> list[Table]:
-    """Return the tables of compared methods on photographs; if there are none, the other tables."""
+    """Return the tables of compared methods on photographs, or, without such tables, on other images."""
     compared = [table for table in tables if not table.part] or list(tables)
     return [table for table in compared if table.domain == "photographs"] or compared
 
 
 def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
-    """Compare the best PETL method on the hybrid tasks with untrained baselines.
+    """Return a sentence that compares the best PETL methods on the hybrid tasks with the untrained baselines.
 
     Args:
         tables: the tables with the hybrid tasks.
@@ -79,7 +78,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
 
 
 def gains(tables: Sequence[Table]) -> list[str]:
-    """Name the largest gain over the frozen network on each unseen task; smoke runs are not ranked."""
+    """Return a sentence on the largest gain over frozen on each task that is neither hybrid nor a control."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -92,7 +91,7 @@ def gains(tables: Sequence[Table]) -> list[str]:
 
 
 def controls(tables: Sequence[Table]) -> list[str]:
-    """Name the control tasks, on which the backbone was pre-trained, with the largest change on each."""
+    """Return a sentence on the largest change on each control task, i.e. each task seen in pre-training."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -114,7 +113,7 @@ def _petl_gains(table: Table, place: int) -> dict[str, float]:
 
 
 def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[str, bool]]:
-    """Compare the best PETL method of a column with the untrained baselines, and return whether it beats them all."""
+    """Return a comparison of a column's best PETL method with untrained baselines, and whether it beats them all."""
     petl = [row for row in table.rows if row.kind == "petl" and row.values[index].psnr is not None]
     if not petl:
         return []
@@ -129,7 +128,7 @@ def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[s
 
 
 def _some(texts: Sequence[str]) -> str:
-    """Join the first texts; refer to the tables for the others."""
+    """Join the first texts; refer the reader to the tables for the rest."""
     further = [f"{len(texts) - MOST_COLUMNS} more in the tables"] if len(texts) > MOST_COLUMNS else []
     return "; ".join([*texts[:MOST_COLUMNS], *further])
 
@@ -152,7 +151,7 @@ def _place(table: Table, tables: Sequence[Table]) -> str:
 
 
 def smoke(records: Iterable[Record]) -> list[str]:
-    """State that smoke runs are too short to rank methods."""
+    """Return a sentence that smoke runs are too short to rank methods; no sentence without smoke runs."""
     brief = [record for record in records if record.smoke and record.cell.regime != "none"]
     if not brief:
         return []
@@ -161,12 +160,12 @@ def smoke(records: Iterable[Record]) -> list[str]:
     told = "one seed" if seeds == 1 else plural(seeds, "seed")
     return [
         f"These runs are too short to rank methods ({joined([str(step) for step in steps])} steps, {told}): "
-        "a smoke run shows that everything works."
+        "a smoke run only shows that everything works."
     ]
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """Name the best method of each ranked column, or state why no column is ranked and which gains there are."""
+    """Return sentences on the best methods of ranked columns, or on why no column is ranked, with gains over frozen."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
@@ -179,12 +178,12 @@ def ranks(tables: Sequence[Table]) -> list[str]:
     provisional = any(table.columns[index].provisional for table, index in ranked)
     limits = " (provisional: fewer than five seeds)" if provisional else ""
     demo = any(table.group.track == "demo" for table in tables)
-    note = ["The demo track is a demonstration; its order is not a finding."] if demo else []
+    note = ["The demo track is only a demonstration; its ranking is not a finding."] if demo else []
     return [*(f"{sentence}{limits}." for sentence in told), *note]
 
 
 def _best(table: Table, index: int, place: str) -> str:
-    """Name the best method of a ranked column with its gain over the frozen network, and the methods tied with it."""
+    """Return a text on the best method of a ranked column: its gain over frozen, and the methods tied with it."""
     marked = [row for row in table.rows if row.kind == "petl" and row.values[index].mark]
     best, *tied = sorted(marked, key=lambda row: _psnr(row, index), reverse=True)
     gain = best.values[index].frozen
@@ -194,20 +193,20 @@ def _best(table: Table, index: int, place: str) -> str:
 
 
 def _often(ranked: Sequence[tuple[Table, int]]) -> str:
-    """State in how many of the ranked columns a method is best or tied with the best."""
+    """Return a text on the number of ranked columns in which each method is best or tied with the best."""
     counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
     named = _first([f"{label} in {number}" for label, number in counts.most_common()])
     return f"Best or tied with the best in {plural(len(ranked), 'column')}: {named}"
 
 
 def _first(texts: Sequence[str]) -> str:
-    """Join the texts on the first methods, and count the other methods."""
+    """Join the texts on the first methods; the other methods are only counted."""
     more = len(texts) - MOST_METHODS
     return joined([*texts[:MOST_METHODS], *([plural(more, "further method")] if more > 0 else [])])
 
 
 def extent(records: Sequence[Record]) -> str:
-    """Count tasks, methods, seeds and images, and name the devices and the date."""
+    """Return the numbers of tasks, methods, seeds and images, the devices, and the date of the newest run."""
     done = [record for record in records if record.state == "done"]
     scored = {(table.domain, table.set, image) for record in done for table in record.tables for image in table.images}
     photographs = sum(domain == "photographs" for domain, _, _ in scored)
@@ -224,7 +223,7 @@ def extent(records: Sequence[Record]) -> str:
 
 
 def states(cells: Iterable[CellRow]) -> str:
-    """Count the finished runs, and the others by state."""
+    """Return a sentence with the number of finished runs, and the numbers of other runs by state."""
     found = Counter(cell.state for cell in cells)
     others = [
         f"{found[state]} {one if found[state] == 1 else several}" for state, one, several in UNFINISHED if found[state]

@@ -17,7 +17,7 @@ from petlir.reports.frame import load
 
 
 def bibliography(store: Path, plugins: Plugins) -> str:
-    """Return the entries, without duplicates, sorted by key.
+    """Return the BibTeX entries for a store, without duplicates, sorted by key.
 
     Raises:
         PetlirError: the store holds no finished cell.
@@ -36,7 +36,7 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
         if paper is not None and paper.bibtex:
             yield paper.bibtex
     for name in {network_of(cell.backbone) for cell in cells} & plugins.backbones.keys():
-        with without_memory(), suppress(PetlirError):  # a network that needs an extra may be missing
+        with without_memory(), suppress(PetlirError):  # a network whose optional packages are missing cannot be built
             if (paper := plugins.build(name).paper) is not None:
                 yield paper.bibtex
     for name in {table.set.rpartition("/")[2] for record in records for table in record.scores} & set(names()):

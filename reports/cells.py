@@ -1,4 +1,4 @@
-"""The list of all cells, including missing seeds: seeds that a method lacks but other methods of its column have."""
+"""The list of all cells, including missing seeds: seeds that a method lacks on a task, but another method has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.statistics.convergence import converged
 
 @dataclass(frozen=True)
 class CellRow:
-    """A row of the list; missing cells have no key and no date."""
+    """A row of the list of cells; missing cells have no key and no date."""
 
     backbone: str
     label: str
@@ -59,10 +59,10 @@ def _line(record: Record) -> CellRow:
 
 
 def _missing(group: Group, members: Sequence[Record]) -> set[CellRow]:
-    """Return a row for each missing seed: the method has other seeds on the task, and another method has this seed.
+    """Return a row for each seed that a method lacks on a task, although other methods have it there.
 
-    A method without records on a task was not requested there. Records of plans that add seeds until methods separate
-    are ignored, since such plans do not request every method with every seed.
+    A method without any record on a task was not requested there, so it lacks nothing. Records of plans that add seeds
+    until methods separate are ignored, since such plans do not request every method with every seed.
     """
     trained = [record for record in members if record.cell.regime != "none" and record.plan is None]
     seeds: dict[tuple[str, str], set[int]] = {}

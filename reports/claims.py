@@ -16,7 +16,7 @@ from petlir.benchmark.scoring.registry import LEADING
 from petlir.benchmark.weights.official import known
 
 MARGIN = 0.1
-"""The margin of equality in dB: results within it reproduce a claim, and two methods within it are equally good."""
+"""The margin in dB within which a result reproduces a claim, or two methods count as equally good."""
 SIZES = {"K": 1e3, "M": 1e6}
 
 
@@ -46,7 +46,7 @@ class ClaimVerdict:
 
 
 def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, list[ClaimVerdict]]:
-    """Return the verdicts of each paper, sorted by paper; see `verdicts`."""
+    """Return the verdicts on the claims of each paper, sorted by paper; see `verdicts`."""
     found: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for verdict in verdicts(records, claims):
         found[verdict.claim.paper].append(verdict)
@@ -54,7 +54,7 @@ def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, li
 
 
 def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, object]]:
-    """Yield claims as dictionaries; if records are given, with the results of the records and the verdicts."""
+    """Yield the claims as dictionaries; if records are given, each also contains their result and the verdict."""
     if records is None:
         yield from map(asdict, claims)
         return
@@ -68,8 +68,8 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVe
 
     A claim is *reproduced* if the 95 % interval of the records lies within ± 0.1 dB of the claimed value, *not
     reproduced* if the interval lies entirely outside this range, and *inconclusive* otherwise. It is *not
-    comparable* if protocol, backbone, weights, data, track or size differ. If nothing is trained, a single record is
-    exact: its interval is a point, and its track, which sets the training budget, is irrelevant.
+    comparable* if protocol, backbone, weights, data, track or size differ. The result of a method that trains nothing
+    is exact: its interval is a point, and its track, which sets the training budget, does not matter.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -102,7 +102,7 @@ def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> ClaimVerdict:
 
 
 def by_reason(found: Iterable[ClaimVerdict]) -> list[tuple[str, list[ClaimVerdict]]]:
-    """Return the verdicts by the reason that prevents a comparison: comparable claims first, under an empty reason.
+    """Return the verdicts by the reason that prevents a comparison; comparable claims come first, with an empty reason.
 
     The other claims are grouped by kinds of reasons, e.g. `not comparable: protocol, track`, the most frequent first;
     claims that were not run come last.
@@ -124,7 +124,7 @@ def within(low: float, high: float, claimed: float) -> str:
 
 
 def is_method(name: str, label: str) -> bool:
-    """Return whether a label belongs to the method named by a claim or an ordering, in any size.
+    """Return whether a label is a configuration, of any size, of the method that a claim or an ordering names.
 
     The options that `name` includes must have the same values in the label. All other options of the label, i.e. those
     that differ from their defaults, must be numbers, which set the size of the method.
@@ -169,7 +169,7 @@ def _differences(claim: Claim, record: Done) -> Iterator[str]:
 
 
 def _other_data(label: str) -> str:
-    """Return the notes of a data label, except on shipped low-resolution files, which papers use as well."""
+    """Return the notes of a data label, except notes on shipped low-resolution files, which papers use as well."""
     return "; ".join(note for note in label.split("; ") if not note.startswith(SHIPPED_FILES))
 
 
@@ -201,7 +201,7 @@ def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
 
 
 def _first(record: Done, protocol: str) -> str | None:
-    """Return the first id of this protocol in a record: the headline id if the record has several."""
+    """Return the first protocol in a record with this base name; if there are several, it is the headline protocol."""
     return next((name for name in record.protocols if _base(name) == protocol), None)
 
 

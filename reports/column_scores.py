@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A record with its scores on one set under one protocol; `headline`: it is the set's headline protocol."""
+    """A record with its scores on one set under one protocol; `headline` marks the headline protocol of the set."""
 
     record: Record
     table: ScoreTable
@@ -35,12 +35,12 @@ class ScoredRun:
 
     @property
     def trained(self) -> bool:
-        """Whether anything was trained."""
+        """True if the run trained anything."""
         return self.record.cell.regime != ANY
 
     @property
     def budget(self) -> str:
-        """The budget of a trained cell; empty for others."""
+        """The training budget; empty if nothing was trained."""
         return self.record.cell.budget if self.trained else ""
 
 
@@ -65,11 +65,11 @@ class ColumnScores:
 
     Attributes:
         records: the record of each run.
-        run: the run of each entry.
+        run: the index of each entry's run.
         image: the image of each entry.
-        unit: its source scene.
+        unit: the source scene of each entry's image.
         values: the values of each metric; NaN where it was not computed.
-        inputs: those of the degraded image.
+        inputs: the values of each metric for the degraded images.
     """
 
     records: Sequence[Record]
@@ -81,7 +81,7 @@ class ColumnScores:
 
     @classmethod
     def from_runs(cls, runs: Sequence[ScoredRun]) -> Self:
-        """Return the scores of a column's runs, in their order."""
+        """Return the scores of a column's runs, in the order of the runs."""
         tables = [one.table for one in runs]
         return cls(
             [one.record for one in runs],
@@ -93,7 +93,7 @@ class ColumnScores:
         )
 
     def __getitem__(self, kept: Flags) -> Self:
-        """Return the chosen entries."""
+        """Return the scores with only the entries for which `kept` is True."""
         return replace(
             self,
             run=self.run[kept],
@@ -104,7 +104,7 @@ class ColumnScores:
         )
 
     def each(self, what: Callable[[Record], object]) -> Names:
-        """Return a property of the record of each entry."""
+        """Return `what(record)` for the record of each entry."""
         return np.array([what(record) for record in self.records], object)[self.run]
 
     @property
@@ -124,12 +124,12 @@ class ColumnScores:
 
     @cached_property
     def trained(self) -> Flags:
-        """Whether anything was trained."""
+        """True for each entry of a run that trained anything."""
         return self.each(lambda record: record.cell.regime != ANY).astype(bool)
 
     @cached_property
     def rows(self) -> ScoreRows:
-        """The entries as statistics take them."""
+        """The entries in the form that the statistics functions take."""
         return ScoreRows(
             self.label,
             self.each(lambda record: record.cell.method),
@@ -142,7 +142,7 @@ class ColumnScores:
 
     @cached_property
     def present(self) -> list[Record]:
-        """The records that have entries, each once, in order."""
+        """The records with at least one entry, without duplicates, in order."""
         return list({self.records[place].key: self.records[place] for place in np.unique(self.run)}.values())
 
 

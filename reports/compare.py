@@ -27,14 +27,14 @@ class Move:
     Attributes:
         name: backbone, label, task, set and protocol.
         before: mean PSNR over shared images and seeds; None if the first store has no score.
-        after: mean PSNR in the second store; None if it has no score.
+        after: the same mean for the second store; None if it has no score.
         delta: `after - before`.
         low: lower end of the 95 % interval of `delta`; None if there are too few shared seeds or scenes.
         high: upper end of this interval.
         seeds: number of shared seeds.
-        verdict: `equal`, `moved`, `within chance`, `not tested`, or the name of the only store with a
-            result.
-        changed: key components that differ.
+        verdict: `equal`, `moved`, `within chance`, `not tested`, `no image and seed in common`, or, if a single store
+            has a result, `only in the first` or `only in the second`.
+        changed: components of the cells' keys that differ.
         environment: differences between the environments, each `name: before -> after`.
     """
 
@@ -59,7 +59,7 @@ class ComparedColumn:
 
 
 def compare(first: Path, second: Path) -> list[Move]:
-    """Compare every method and column of two stores, the largest difference first.
+    """Return a comparison of each method in each column of two stores, the largest difference first.
 
     Raises:
         PetlirError: a store holds no record.
@@ -119,7 +119,7 @@ def _tested(
 
     if not printable(len(gaps), seeds):
         return Move(name, *means, delta, None, None, seeds, "not tested", changed, environment)
-    import numpy as np  # imported here because most comparisons need no test
+    import numpy as np  # imported here, as most comparisons need no test
 
     from petlir.benchmark import statistics
 
@@ -129,7 +129,7 @@ def _tested(
 
 
 def _gaps(gaps: Mapping[Place, float]) -> list[list[float]]:
-    """Return the mean difference of each scene with each seed, scenes × seeds, for the scenes that have all seeds."""
+    """Return the mean differences, scenes × seeds, of the scenes that have a difference for every seed."""
     by_scene: dict[str, dict[int, list[float]]] = {}
     for (scene, _, seed), gap in gaps.items():
         by_scene.setdefault(scene, {}).setdefault(seed, []).append(gap)

@@ -25,7 +25,7 @@ def _description(name: str) -> str:
 
 
 def environments(records: Sequence[Record]) -> list[tuple[dict[str, object], int]]:
-    """Return the distinct environments and the number of cells run in each, the most frequent first."""
+    """Return the distinct environments, each with the number of cells that ran in it, the most frequent first."""
     found = Counter(
         json.dumps(record.environment.model_dump(exclude_unset=True), sort_keys=True)
         for record in records

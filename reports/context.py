@@ -21,13 +21,13 @@ from petlir.reports.titles import built_in_tasks, title
 
 @dataclass
 class ReportContext:
-    """The records of a store, with values that several pages share.
+    """The records of a store, and the values derived from them that several pages use.
 
     Attributes:
         store: the folder that holds the records.
         records: its records, at least one.
         problems: one line for each file that could not be read.
-        reference: the context of the store shown for comparison; None without one.
+        reference: the context of a second store that is shown for comparison; None if there is no second store.
     """
 
     store: Path
@@ -37,12 +37,12 @@ class ReportContext:
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """The built-in tasks, which have titles."""
+        """The built-in tasks by name, from which pages take titles."""
         return built_in_tasks()
 
     @cached_property
     def method_cards(self) -> Mapping[str, MethodCard]:
-        """The cards of the installed methods; a record's method may be missing."""
+        """The cards of the installed methods; the method of a record may not be among them."""
         return method_cards()
 
     @cached_property
@@ -62,7 +62,7 @@ class ReportContext:
 
     @cached_property
     def cells(self) -> list[CellRow]:
-        """All cells, including missing ones."""
+        """All cells, including missing seeds."""
         return listed(self.records)
 
     @cached_property
@@ -76,7 +76,7 @@ class ReportContext:
 
     @cached_property
     def _parts(self) -> dict[str, dict[str, list[Record]]]:
-        """The records by field of their cell and its value."""
+        """The records, by a field of their cell and the value of that field."""
         found: dict[str, dict[str, list[Record]]] = {"task": {}, "method": {}, "backbone": {}}
         for record in self.records:
             for part, named in found.items():
@@ -88,5 +88,5 @@ class ReportContext:
         return sorted(self._parts[part])
 
     def records_of(self, part: str, name: str) -> list[Record]:
-        """Return the records with this value in this field of their cell."""
+        """Return the records whose cell has the value `name` in the field `part`."""
         return self._parts[part].get(name, [])

@@ -1,4 +1,4 @@
-"""Costs of a method over all tasks of a table."""
+"""Median costs of each method over all tasks of a table."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | N
 
     Args:
         cells: the records of the method.
-        backbone: parameters of the backbone, see `backbone_size`; if None, the total of the adapted model is used.
+        backbone: number of parameters of the backbone, see `backbone_size`; if None, the total of the adapted model.
     """
     found = [record.costs for record in cells if record.state == "done"]
     if not found:
@@ -94,6 +94,6 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def backbone_size(table: Sequence[Record]) -> float | None:
-    """Return the number of parameters of the backbone, from records of untrained cells; None if there are none."""
+    """Return the number of parameters of the backbone, taken from untrained cells; None if there are no such cells."""
     untouched = [record.costs.total for record in table if record.state == "done" and record.costs.trainable == 0]
     return median(untouched) if untouched else None

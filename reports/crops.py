@@ -1,4 +1,4 @@
-"""Crops of a photograph on which methods differ most, with the scores of each method."""
+"""The crops of a photograph in which the outputs of methods differ most, with the scores of each method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST = 3
 
 
 class CropBox(TypedDict):
-    """A square crop: upper left corner, side in pixels, and PSNR in dB of each version."""
+    """A square crop: its upper left corner, its side in pixels, and the PSNR of each version on it, in dB."""
 
     x: int
     y: int
@@ -36,12 +36,13 @@ Pixels = NDArray[np.uint8]
 
 
 def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) -> list[CropBox]:
-    """Return the crops in which restored versions differ most, without overlaps.
+    """Return the crops in which the restored versions differ most; crops do not overlap.
 
     Args:
-        versions: H×W×3 or h×w×3 each; versions that differ in size from the clean image have no score.
+        versions: the H×W×3 or h×w×3 versions of the photograph; those that differ in size from the clean image get no
+            score.
         restored: indices of the versions restored by methods.
-        clean: H×W×3.
+        clean: the H×W×3 clean image.
     """
     made = [versions[index] for index in restored if versions[index].shape == clean.shape]
     if len(made) < 2 or min(clean.shape[:2]) < SIDE:
@@ -69,7 +70,7 @@ def contrast(versions: Sequence[Pixels], restored: Sequence[int], crop: CropBox)
 
 
 def _reached(score: float | None) -> float:
-    """Return a score for sorting: infinity for an exact crop, whose score is None."""
+    """Return a score as a sort key: infinity for a crop that equals the clean image, whose score is None."""
     return math.inf if score is None else score
 
 

@@ -3,10 +3,10 @@
     <!-- figures: table store=results/leaderboard/reference tasks=sr_x4,low_light -->
     <!-- end -->
 
-The opening marker names a kind of block and its options:
+The opening marker states the kind of the block and its options:
 
     answer store=STORE                              the first sentences of the store's report
-    best store=STORE [tasks=…]                      each task's best PETL method and those tied with it
+    best store=STORE [tasks=…]                      each task's best PETL method, and the methods tied with it
     table store=STORE [tasks=…] [set=…]             PSNR under each task's headline protocol
     grid store=STORE grid=NAME [tasks=…] [set=…]    the points of a named grid, with findings
 
@@ -48,7 +48,7 @@ class Stores:
     """The stores named by blocks, each read once.
 
     Attributes:
-        root: the folder that store paths are relative to.
+        root: the folder to which the paths of stores are relative.
     """
 
     root: Path
@@ -80,10 +80,10 @@ def refreshed(text: str, stores: Stores) -> str:
     """Return a document with all its blocks regenerated.
 
     Raises:
-        PetlirError: a block is not closed, has an unknown kind or option, or lacks an option.
+        PetlirError: a block is not closed, has an unknown kind or option, or lacks a required option.
     """
     if text.count(OPENING) != len(BLOCK.findall(text)):
-        raise PetlirError(f"{text.count(OPENING)} blocks of figures are opened; expected {CLOSING!r} after each")
+        raise PetlirError(f"{text.count(OPENING)} generated blocks are opened; expected {CLOSING!r} after each")
     return BLOCK.sub(lambda match: f"{OPENING} {match['what']} -->\n{block(match['what'], stores)}\n{CLOSING}", text)
 
 
@@ -95,20 +95,20 @@ def block(what: str, stores: Stores) -> str:
         stores: the stores to read.
 
     Raises:
-        PetlirError: the kind or an option is unknown, or an option is missing.
+        PetlirError: the kind or an option is unknown, or a required option is missing.
     """
     kind, *words = what.split()
     if kind not in KINDS:
-        raise unknown("kind of figures", kind, KINDS)
+        raise unknown("kind of block", kind, KINDS)
     write, needed, further = KINDS[kind]
     options = dict(word.partition("=")[::2] for word in words)
     for option in options:
         if option not in (*needed, *further):
-            raise unknown(f"option of figures {kind!r}", option, (*needed, *further))
+            raise unknown(f"option of block {kind!r}", option, (*needed, *further))
     for option in needed:
         if not options.get(option):
-            raise PetlirError(f"figures {what!r} lack an option: expected {option}=…")
-    return "\n\n".join(write(stores, options)) or f"No record in `{options['store']}` is of this kind."
+            raise PetlirError(f"block {what!r} lacks an option: expected {option}=…")
+    return "\n\n".join(write(stores, options)) or f"`{options['store']}` has no records for this block."
 
 
 def _answer(stores: Stores, options: Options) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _answer(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _best(stores: Stores, options: Options) -> Iterator[str]:
-    """Yield a table of each task's best PETL method, its gain over frozen, and the methods tied with it."""
+    """Yield a table with each task's best PETL method, its gain over frozen, and the methods tied with it."""
     context = stores.context(options["store"])
     found = [one for one in task_summaries(headline(context.tables)) if _wanted(one.column.task, options)]
     if found:
@@ -140,7 +140,7 @@ def _summary(one: TaskSummary) -> list[str]:
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
-    """Yield the PSNR of every method on every task under its headline protocol, one table per group of the store."""
+    """Yield a table for each group of the store: the PSNR of each method on each task, under its headline protocol."""
     for one in stores.context(options["store"]).tables:
         places = [
             place
@@ -156,7 +156,7 @@ def _table(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _averaged(one: Table, places: list[int]) -> str:
-    """Describe the images and seeds over which these columns are averaged, and the training budgets."""
+    """Return a text on the numbers of images and seeds in the means of these columns, and on the training budgets."""
     columns = [one.columns[place] for place in places]
     images, seeds = (max(getattr(column, part) for column in columns) for part in ("images", "seeds"))
     budgets = sorted({column.budget for column in columns} - {""})
@@ -211,7 +211,7 @@ def _spread(point: GridPoint) -> str:
 
 
 def _curves(figure: Figure) -> str:
-    """Return a table with a row for each series along the axis, PSNR in dB.
+    """Return a table of PSNR in dB, with a row for each series along the axis.
 
     Each value is followed by its position on the axis, unless all series share the same positions.
     """
@@ -253,14 +253,14 @@ KINDS: Mapping[str, Kind] = {
 
 
 def main(root: Path) -> None:
-    """Regenerate the blocks of the documents below `root`, and print the documents that changed."""
+    """Regenerate the blocks of the documents below `root`, and print the paths of the documents that changed."""
     stores = Stores(root)
     for path in (path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))):
         before = path.read_text(encoding="utf-8")
         after = refreshed(before, stores)
         if after != before:
             path.write_text(after, encoding="utf-8")
-            sys.stdout.write(f"{path} has new figures\n")
+            sys.stdout.write(f"{path} has new blocks\n")
 
 
 if __name__ == "__main__":

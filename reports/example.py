@@ -36,7 +36,7 @@ class PicturePair:
 
 
 def picture_pair(gallery: Sequence[Shown], methods: Collection[str], top: Path) -> PicturePair | None:
-    """Return the pair with the largest gain in PSNR; None if no stored image improves on `before`.
+    """Return the pair with the largest gain in PSNR; None if no output of a method improves on `before`.
 
     Args:
         gallery: the photographs.
@@ -63,7 +63,7 @@ def _psnr(picture: Picture) -> float:
 
 
 def _cropped(shown: Shown, photograph: Photograph, before: Picture, after: Picture, top: Path) -> PicturePair:
-    """Place the crop where the two versions differ most, or in the corner if their sizes differ."""
+    """Return the pair, cropped where the versions differ most, or in the upper left corner if their sizes differ."""
     side = min(SIDE, photograph["width"], photograph["height"])
     one, other = (pixels(top / picture["src"]) for picture in (before, after))
     same = one is not None and other is not None and one.shape == other.shape

@@ -23,22 +23,22 @@ from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
 
 SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
-"""Short forms of states in table cells without a number; other states keep their names."""
+"""Short names of states, for table cells without a number; other states are shown under their full names."""
 PARQUET = b"PAR1"
 """The first bytes of a Parquet file."""
 EARLY = ("psnr", "ssim")
-"""Metrics whose columns precede those of differences and costs; scripts may address columns by position."""
+"""Metrics whose columns precede differences and costs; others come last, as scripts may address columns by position."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
 def write(
     store: Path,
     out: Path,
-    format: str,  # noqa: A002 - the same
+    format: str,  # noqa: A002 - the name of the command-line option
     extra_protocols: Sequence[Protocol] = (),
     warn: Warn = silent,
 ) -> None:
-    """Write the results of a store to a file atomically; `parquet` has the columns of `csv`.
+    """Write the results of a store to a file atomically; the format `parquet` has the same columns as `csv`.
 
     Raises:
         PetlirError: the format is unknown, or the file cannot be written.
@@ -65,7 +65,7 @@ def _replace_export(out: Path, content: bytes) -> None:
 
 def table(
     store: Path,
-    format: str,  # noqa: A002 - the command line's word
+    format: str,  # noqa: A002 - the name of the command-line option
     extra_protocols: Sequence[Protocol] = (),
     warn: Warn = silent,
 ) -> str:
@@ -73,13 +73,14 @@ def table(
 
     Args:
         store: the folder that holds the records.
-        format: `csv`: one row for each method, task, set and protocol, with full precision, and the state if there is
-            no number; `markdown` or `latex`: one table for each backbone, device, regime and kind of image.
+        format: `csv`, with one row for each method, task, set and protocol: scores with full precision, or the state of
+            the runs if there is no score; `markdown` or `latex`, with one table for each backbone, device, regime and
+            kind of image.
         extra_protocols: additional protocols for scoring the stored images.
         warn: receives a line for each record that is damaged or cannot be rescored.
 
     Raises:
-        PetlirError: the format is unknown; the message names the nearest one.
+        PetlirError: the format is unknown; the message names the most similar format.
     """
     if format == "parquet":
         raise PetlirError("parquet is a binary format; expected --out FILE")
@@ -98,7 +99,7 @@ def csv(found: list[Table]) -> str:
 
 
 def rows(found: list[Table]) -> pd.DataFrame:
-    """Return a row for each method and column; PSNR and differences in dB.
+    """Return a row for each method and column, with PSNR and differences in dB.
 
     New columns are appended at the end, since scripts may address columns by position.
     """
@@ -180,12 +181,12 @@ def head(column: Column) -> list[str]:
 
 def _note(one: Table) -> str:
     scores = " / ".join(metric.title + f" in {metric.unit}" * bool(metric.unit) for metric in METRICS.values())
-    what = f"{one.title}; {one.domain}. {scores} (difference to frozen in dB); "
+    what = f"{one.title}; {one.domain}. {scores} (difference from frozen in dB); "
     return what + " ".join(notes(one))
 
 
 def notes(one: Table) -> list[str]:
-    """Return notes that explain a table's marks, and why some columns have none."""
+    """Return notes that explain the marks of a table, and why some of its columns have no marks."""
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = [f"Reasons for columns without marks: {'; '.join(why)}."] if why else []
     marks = "bold: best PETL method, or tied with it; *: not converged."

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""The first characters of text that spreadsheets evaluate as a formula."""
+"""Characters that start a formula: spreadsheets evaluate text that begins with one of them."""
 
 
 def decibel(value: float | None, digits: int = 2) -> str:
-    """Format PSNR in dB; `∞` for identical images."""
+    """Format a PSNR in dB; the PSNR of identical images is shown as `∞`."""
     if value is None or math.isnan(value):
         return NOTHING
     return "∞" if value == math.inf else f"{value:.{digits}f}"
@@ -86,7 +86,7 @@ def joined(words: list[str]) -> str:
 
 
 def csv_text(rows: pd.DataFrame) -> str:
-    """Return the rows as CSV, with a quote before text that spreadsheets would evaluate."""
+    """Return the rows as CSV, with an apostrophe before text that spreadsheets would evaluate as a formula."""
     import pandas as pd
 
     texts = rows.select_dtypes(include=["object", "string"])

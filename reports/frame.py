@@ -31,13 +31,13 @@ CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learn
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 PLACE = ("set", "domain", "image", "unit", "protocol")
 INPUTS = {f"input_{name}": name for name in METRICS}
-"""Columns of the scores of degraded images, by metric."""
+"""For each column with scores of the degraded images, the metric of the scores."""
 COLUMNS = (
     "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *PLACE,
     *METRICS, *INPUTS, "headline", "overlap",
 )  # fmt: skip
 HERE = "run here"
-"""The level of records that were run in this store, not submitted."""
+"""The level of verification of records that were run in this store, i.e. not submitted."""
 BELIEVED = (*LEVELS, HERE)
 """Levels of verification, the lowest first."""
 
@@ -50,9 +50,10 @@ def load(
 ) -> list[Record]:
     """Return the newest record of every cell in a store.
 
-    Superseded records, whose cell was rerun after its data or code changed, are left out. If seeds are added until
-    methods separate, `plan` holds the plan of interim analyses for the record's cell. If a record was imported from an
-    archive, `origin` holds its submitter and its level of verification. The store's own records precede submitted ones.
+    If a cell was rerun after its data or code changed, its older records are left out. If seeds are added until methods
+    separate, a record's `plan` holds the plan of interim analyses for its cell. If a record was imported from an
+    archive, its `origin` holds the submitter and the level of verification. The store's own records take precedence
+    over submitted ones.
 
     Args:
         store: the folder that holds the records.
@@ -61,7 +62,7 @@ def load(
         keys: keys of the cells to load; None for all.
 
     Raises:
-        PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
+        PetlirError: an extra protocol needs more than the stored images, or the file of verified records is damaged.
     """
     plans = stated(Store(store))
     with without_collection():
@@ -82,7 +83,7 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
         A frame with the columns `COLUMNS`; PSNR in dB. `headline` marks the scores under the headline protocol, see
         `petlir.benchmark.records.files.headlines`.
     """
-    import pandas as pd  # here: `petlir compare` reads records without it
+    import pandas as pd  # imported here, as `petlir compare` reads records without pandas
 
     records = list(records)
     tables = [(record, headlines(record), table) for record in records for table in record.tables]
@@ -117,7 +118,7 @@ def _column(parts: Iterable[Sequence[float]]) -> Scores:
 
 
 def differing(rows: Rows) -> Rows:
-    """Return the rows of a column that enter means, so that all means are over the same images.
+    """Return the rows of a column that enter means; thus all means of the column are over the same images.
 
     Images are left out if the degraded image or the output of any method equals the clean image. If no image remains,
     all rows are returned.
@@ -147,12 +148,12 @@ def _cell(record: Record) -> dict[str, object]:
 
 
 def provenance(record: Record) -> tuple[str, str]:
-    """Return the level of verification of a record, from `BELIEVED`, and its submitter; empty if it was run here."""
+    """Return a record's level of verification and its submitter, which is empty if the record was run here."""
     origin = record.origin
     return (origin["level"], origin["by"]) if origin else (HERE, "")
 
 
 def overlap(record: Record, test_set: str) -> str:
-    """Describe the overlap of a test set with the sets used to fit a cell; empty if none is known."""
+    """Return a note on the overlap of a test set with the sets used to fit a cell; empty if no overlap is known."""
     found = [one for one in record.overlap or () if one.set == test_set]
     return "; ".join(f"shares {one.shared} with {one.holder} ({one.role})" for one in found)

@@ -23,11 +23,11 @@ from petlir.reports.formats import decibel
 from petlir.reports.titles import title
 
 MOST_IMAGES = 12
-"""The maximum number of photographs of a set, which bounds the size of the report."""
+"""The maximum number of photographs shown of a set; this limits the size of the report."""
 
 
 class Picture(TypedDict):
-    """One version of a photograph: `src` relative to the site's root, formatted score, and PSNR if finite."""
+    """One version of a photograph: its path `src` from the site's root, its score as text, and its PSNR if finite."""
 
     label: str
     src: str
@@ -49,7 +49,7 @@ class Photograph(TypedDict):
 
 
 class Shown(TypedDict):
-    """The photographs of a task in one table."""
+    """The photographs of one task that belong to one table of results."""
 
     group: str
     task: str
@@ -133,7 +133,7 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
 
 
 def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str, float | None]]:
-    """Return the label, path in the store, formatted score and PSNR of each version."""
+    """Return the label, the path in the store, the scores as text and the PSNR of each version."""
     set_, name = score.set, score.image
     shared = _shared(records, store) / set_
     found = [(record, own) for record in records if (own := _scores(record, score))]
@@ -172,7 +172,7 @@ def _shown(values: Mapping[str, float]) -> tuple[str, float | None]:
 
 
 def _copy(store: Path, source: Path, images: Path) -> str:
-    """Copy an image and return its path relative to the root of the site; empty if the store does not hold it."""
+    """Copy an image and return its path from the root of the site; empty if the store does not hold the image."""
     root, original = store.resolve(), (store / source).resolve()
     if not original.is_relative_to(root) or not original.is_file():
         return ""

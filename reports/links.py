@@ -1,4 +1,4 @@
-"""Paths of the pages of tasks, methods, backbones and papers, for any name."""
+"""Paths of the pages of tasks, methods, backbones and papers, whatever characters their names contain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 
 LONGEST = 60
-"""The maximum length of a name in a file name, in characters."""
+"""The maximum number of characters of a name that its file name contains."""
 TAKEN = ("", "index")
 """Reserved file names."""
 
@@ -18,5 +18,5 @@ def slug(name: str) -> str:
 
 
 def page(kind: str, name: str) -> str:
-    """Return the path of the page of a task, method, backbone or paper, from the site's root: `tasks/sr_x4.html`."""
+    """Return the path, from the site's root, of the page of a task, method, backbone or paper: `tasks/sr_x4.html`."""
     return f"{kind}/{slug(name)}.html"

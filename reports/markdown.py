@@ -18,7 +18,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -
     Args:
         heads: headings of the columns.
         rows: rows with a cell for each heading.
-        words: number of leading columns with text; the other columns hold numbers and are right-aligned.
+        words: number of leading columns that hold text; the other columns hold numbers and are right-aligned.
     """
     rule = ["---" if place < words else "---:" for place in range(len(heads))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))

@@ -1,4 +1,4 @@
-"""Reference page of the methods in Markdown: idea, formula, options, paper and trained parameters of each method."""
+"""The reference page of the methods, in Markdown: idea, formula, options, paper and trained parameters of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def formulas() -> dict[str, str]:
 
 
 def page(plugins: Plugins | None = None) -> str:
-    """Return the page of all built-in methods; peft tuners are listed with only their idea."""
+    """Return the page of all built-in methods; for peft tuners, it lists only the names and ideas."""
     found = plugins or find()
     single = {name: method for name, method in sorted(found.methods.items()) if FAMILY not in name}
     family = {name: method for name, method in sorted(found.methods.items()) if FAMILY in name}
@@ -59,7 +59,7 @@ def section(name: str, method: type[Method], plugins: Plugins) -> str:
 
 
 def sites(method: type[Method], backbone: str, plugins: Plugins) -> Iterator[tuple[str, int]]:
-    """Yield the name of each group of trained parameters, with `*` for layer numbers, and the number of its values."""
+    """Yield the name of each group of trained parameters, with `*` for layer numbers, and its number of parameters."""
     with without_memory():
         network = plugins.build(backbone)
         if method().supports(network) is not None:

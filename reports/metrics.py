@@ -1,4 +1,4 @@
-"""Metrics beyond PSNR and SSIM, for each method and image set."""
+"""Means of the metrics beyond PSNR and SSIM, for each method and image set."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class MetricMean:
     """A metric of one method on one image set: the mean over images and seeds.
 
     Attributes:
-        mean: None if the metric was unavailable.
-        better: `higher` or `lower`.
-        unavailable: why the mean is missing; empty if it is not.
+        mean: the mean; None if the metric was unavailable.
+        better: `higher` or `lower`, the direction of better values.
+        unavailable: why the mean is missing; empty if there is a mean.
     """
 
     label: str

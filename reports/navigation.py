@@ -8,11 +8,11 @@ from functools import lru_cache
 from markupsafe import Markup
 
 LINK = Markup('<a href="{}{}"{}>{}</a>\n')
-"""A link: the path of the site's root relative to the page, the path from there, its state, and its title."""
+"""A link; its placeholders are the relative path of the site's root, the path from there, the state, and the title."""
 
 
 def navigation_bar(entries: Sequence[tuple[str, str]], root: str, here: str) -> Markup:
-    """Return the links as HTML; the link to a page, or else to its folder, is marked as current.
+    """Return the links as HTML; the link to the current page, or else to a page of the same folder, is marked.
 
     Args:
         entries: titles and paths of the main pages.
@@ -25,7 +25,7 @@ def navigation_bar(entries: Sequence[tuple[str, str]], root: str, here: str) -> 
 
 @lru_cache(maxsize=64)
 def _bar(entries: tuple[tuple[str, str], ...], root: str, place: str) -> Markup:
-    """Return the links; `place` is a page or a folder, so that all pages of a folder share one result."""
+    """Return the links; `place` is a page or a folder, so that the pages of a folder share one cached result."""
     return Markup("").join(LINK.format(root, path, _state(path, place), title) for title, path in entries)
 
 

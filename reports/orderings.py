@@ -19,7 +19,7 @@ from petlir.reports.claims import is_method, within
 from petlir.reports.frame import differing, score_frame
 
 VERDICTS = ("does not hold", "holds", "undecided")
-"""The verdicts on a statement over all its comparisons, in listing order."""
+"""The verdicts on a statement over all its comparisons, in the order in which statements are listed."""
 
 
 class Where(NamedTuple):
@@ -34,7 +34,7 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True)
 class OrderingResult:
-    """An ordering of two methods in one column.
+    """The test of a published ordering for two methods in one column.
 
     Attributes:
         ordering: the published statement.
@@ -87,8 +87,8 @@ def _meant(names: Iterable[str], labels: Iterable[str]) -> set[str]:
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
     """Yield each headline column with the scores of its methods.
 
-    Untrained methods that have seeds are added to every column of trained methods with the same conditions; if there is
-    no such column, they form a column of their own.
+    Untrained methods with seeds are added to every column of trained methods under the same conditions. If there is no
+    such column, the untrained methods form a column of their own.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]
@@ -115,7 +115,7 @@ def _column(place: tuple[object, ...], rows: Sequence[pd.DataFrame]) -> Iterator
 def _tested(
     ordering: Ordering, where: Where, scores: dict[str, Scores], lefts: set[str], rights: set[str]
 ) -> Iterator[OrderingResult]:
-    """Yield the results of an ordering in one column: each left method against each right one, on shared seeds."""
+    """Yield the results of an ordering in one column: each left method against each right method, on shared seeds."""
     pairs = [pair for pair in permutations(scores, 2) if pair[0] in lefts and pair[1] in rights]
     there = {label: np.isfinite(table).any(axis=0) for label, table in scores.items()}
     shared = [there[left] & there[right] for left, right in pairs]
@@ -145,12 +145,12 @@ def _holds(relation: str, found: Difference) -> str:
 
 @dataclass(frozen=True)
 class OrderingSummary:
-    """A published statement over all its comparisons.
+    """The results of a published statement over all its comparisons.
 
     Attributes:
         verdict: `holds` if the statement holds in every comparison, `does not hold` if a comparison contradicts it, and
             `undecided` otherwise.
-        counts: the comparisons by verdict.
+        counts: the number of comparisons with each verdict.
         smallest: the comparison with the smallest difference.
         largest: the comparison with the largest difference.
     """

@@ -20,7 +20,7 @@ Stored = TypeVar("Stored")
 
 @dataclass(frozen=True)
 class Rate:
-    """A learning rate.
+    """The learning rate of one method on one task and backbone.
 
     Attributes:
         trials: the rates tried; empty if unknown.
@@ -41,7 +41,7 @@ def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -
 
     Args:
         records: the records.
-        store: the store with the trials of `petlir tune`; the project's committed trials are read as well.
+        store: the store with the trials of `petlir tune`; the trials committed to the project are read as well.
         warn: receives a line for each trial file that cannot be read.
     """
     tried: dict[Chosen, tuple[float, ...]] = {}
@@ -68,7 +68,7 @@ class _CommittedFile(TypedDict):
 
 
 def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[TunedCell, set[float]]]:
-    """Return the cell and the rates tried of each selection, by key, from the store and the committed trials."""
+    """Return, by key, the cell and the rates tried in each selection, from the store and the committed trials."""
     found: dict[str, tuple[TunedCell, set[float]]] = {}
     for folder in sorted((store / "tuning").glob("*/")):
         trials: Iterator[_TrialFile] = _read(sorted(folder.glob("*.json")), warn)
@@ -87,4 +87,4 @@ def _read(files: Sequence[Path], warn: Callable[[str], None]) -> Iterator[Stored
         try:
             yield read_json(path)
         except (OSError, ValueError) as error:
-            warn(f"{path} holds no trials that can be read: {error}")
+            warn(f"trials in {path} cannot be read: {error}")

@@ -20,7 +20,7 @@ SMOKE = "too few steps (smoke run)"
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The scores on which the marks of a column are based, in dB, units × seeds by method, and their comparison."""
+    """The basis of a column's marks: by method, the scores in dB, units × seeds; and the comparison of the methods."""
 
     scores: Mapping[str, Scores] = field(repr=False)
     comparison: Comparison
@@ -46,7 +46,7 @@ class Column:
         hybrid: whether the task is a chain of single degradations.
         unranked: why no method is marked as best; empty if a method is marked.
         provisional: whether the marks are based on fewer than five seeds.
-        looks: number of interim analyses behind a ranking; if there are several, alpha is spent over them.
+        looks: number of interim analyses that led to the ranking; if there are several, alpha is spent over them.
         skewed_coverage: simulated coverage of the column's 95 % intervals for strongly skewed effects; None if no
             interval is shown.
         overlap: a note on images that the test set shares with sets used to fit cells; empty if no such image
@@ -54,7 +54,7 @@ class Column:
         headline: whether the protocol is the headline protocol of the task; answers, means, regrets and orderings use
             only the headline protocol.
         identical: number of images left out of all means because the input or an output equals the clean image.
-        ranking: what the marks (best, tied, worse) are based on; None if nothing is ranked.
+        ranking: the scores and the comparison on which the marks are based; None if nothing is ranked.
     """
 
     task: str
@@ -98,8 +98,11 @@ class ResultValue:
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
         reason: why the value is missing.
-        scores: metric → mean over images of the mean over seeds; identical images are left out of all means and
+        scores: by metric, the mean over images of the mean over seeds; identical images are left out of all means and
             differences; PSNR is infinite if all images are identical.
+        full: the difference in PSNR from full fine-tuning.
+        frozen: the difference in PSNR from the frozen network.
+        input: the difference in PSNR from the degraded image.
         seeds: the mean PSNR of each seed.
         infinite: number of restored images that are identical to the clean images.
         converged: whether all cells of the method converged; None if nothing is trained or a cell was not tested.
@@ -138,7 +141,7 @@ class ResultValue:
 
     @property
     def verdict(self) -> str:
-        """`converged`, `not converged` or `not tested`, for trained methods."""
+        """The verdict of the doubling test on a trained method: `converged`, `not converged` or `not tested`."""
         return {True: CONVERGED, False: NOT_CONVERGED, None: NOT_TESTED}[self.converged]
 
     @property
@@ -188,11 +191,11 @@ class Table:
 
     @property
     def title(self) -> str:
-        """The title of the group, with the part."""
+        """The title of the group, followed by the part if there is one."""
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
-        """Return notes on each column: unranked trained methods, except in smoke runs, and collapsed seeds."""
+        """Return notes on each column: on unranked trained methods, except in smoke runs, and on collapsed seeds."""
         lines = []
         for index, column in enumerate(self.columns):
             values = [(row, row.values[index]) for row in self.rows if row.values[index].state == "done"]
@@ -210,7 +213,7 @@ class Table:
 
     @property
     def headlines(self) -> dict[str, list[int]]:
-        """Indices of headline columns by task: one index for each test set and budget with a result."""
+        """The indices of the headline columns of each task, one for each test set and budget with a result."""
         found: dict[str, list[int]] = {}
         for place, column in enumerate(self.columns):
             if column.set and column.headline:
@@ -221,8 +224,8 @@ class Table:
     def leading(self) -> list[int]:
         """The index of one headline column for each task.
 
-        Ranked columns are preferred, then columns without smoke runs, then those with the most results, then those with
-        the most images.
+        Ranked columns are preferred, then columns without smoke runs, then columns with the most results, and then
+        columns with the most images.
         """
 
         def weight(place: int) -> tuple[bool, bool, int, int]:
@@ -237,7 +240,7 @@ class Table:
 
     @property
     def further(self) -> set[int]:
-        """The indices of all other columns: further sets, protocols and budgets."""
+        """The indices of the columns with results that are not leading: further sets, protocols and budgets."""
         return (
             set(range(len(self.columns)))
             - set(self.leading)
@@ -246,7 +249,7 @@ class Table:
 
     @property
     def folded(self) -> dict[str, str]:
-        """The configurations folded under another configuration of the same method: label → label of the other.
+        """The configurations hidden beneath another one of the same method: hidden label → visible label.
 
         The configuration that stays visible has the most marks, then the most results; among equals, it is the first.
         """

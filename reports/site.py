@@ -26,7 +26,7 @@ OWN_FOLDERS = (*FOLDERS, "images", STATIC)
 def write_report(
     store: Path, out: Path, extra_protocols: Sequence[Protocol] = (), reference: Path | None = None
 ) -> Path:
-    """Write the report of a store: `out/index.html` and the pages, `results.csv` and images that it links to.
+    """Write the report of a store: `out/index.html`, and the pages, `results.csv` and images to which it links.
 
     An earlier report in `out` is replaced; the new first page is moved there last, atomically.
 
@@ -34,7 +34,7 @@ def write_report(
         store: the folder that holds the records.
         out: the folder to write into; it can be sent, zipped or published as is.
         extra_protocols: additional protocols for scoring the stored images, each in its own columns.
-        reference: a second store, whose answer and tables are added to the first page.
+        reference: a second store, whose first sentences and tables are added to the first page.
 
     Returns:
         The first page.
@@ -91,7 +91,7 @@ def _build(context: ReportContext, folder: Path) -> None:
         else:
             root = "../" * one.path.count("/")
             content = made.get_template(one.template).render(root=root, here=one.path, **one.values).encode()
-        with open(f"{folder}/{one.path}", "wb") as file:  # noqa: PTH123 - a third faster than a path
+        with open(f"{folder}/{one.path}", "wb") as file:  # noqa: PTH123 - a third faster than Path.open
             file.write(content)
     (folder / RESULTS).write_text(csv(context.tables), encoding="utf-8")
 

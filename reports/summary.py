@@ -44,7 +44,7 @@ class TaskSummary:
         return self.best.values[self.place] if self.best else None
 
     def psnr(self, label: str) -> float | None:
-        """Return the PSNR of a row in dB, e.g. of the degraded image; None if the row is missing or has none."""
+        """Return the PSNR of a row in dB, e.g. of the degraded image; None if the row is missing or has no PSNR."""
         row = self.table.row(label)
         return row.values[self.place].psnr if row else None
 
@@ -61,7 +61,7 @@ def _summary(table: Table, place: int) -> TaskSummary:
 
 
 def ranks_over_tasks(table: Table) -> MeanRanks | None:
-    """Return the mean ranks over the ranked leading columns of a table; None if fewer than two are ranked."""
+    """Return the mean ranks over the ranked leading columns of a table; None if fewer than two columns are ranked."""
     columns = (table.columns[place] for place in table.leading)
     rankings = {column.task: column.ranking for column in columns if column.ranking}
     scores = {task: ranking.scores for task, ranking in rankings.items()}
@@ -109,7 +109,7 @@ def _petl(summary: TaskSummary) -> list[ResultRow]:
 
 
 def _beyond(value: ResultValue, sign: int) -> bool:
-    """Return whether a change from frozen exceeds 0.1 dB in this direction, and its interval, if any, excludes 0."""
+    """Return whether the change from frozen has this sign, exceeds 0.1 dB, and has an interval, if any, without 0."""
     if value.gain is not None:
         return min(sign * value.gain.low, sign * value.gain.high) > 0 and sign * value.gain.value > MARGIN
     return value.frozen is not None and sign * value.frozen > MARGIN
@@ -121,9 +121,9 @@ def _some(labels: Sequence[str]) -> str:
 
 
 def untrained_beside_methods(table: Table, place: int) -> Iterator[str]:
-    """Yield sentences with the PSNR of the baselines and of the PETL methods in a column of a hybrid task.
+    """Yield sentences on the PSNR of the baselines and of the PETL methods in a column of a hybrid task.
 
-    Methods are grouped by their size in percent of the backbone, rounded to one digit.
+    Methods are grouped by their size as a percentage of the backbone, rounded to one significant digit.
     """
     column, summary = table.columns[place], TaskSummary(table, place, None, ())
     known = [(label, value) for label in (FROZEN, INPUT, FULL) if (value := summary.psnr(label)) is not None]

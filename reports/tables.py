@@ -16,7 +16,7 @@ from petlir.reports.results import CASCADE, FULL, INPUT, Column, ResultRow, Tabl
 from petlir.reports.titles import named, title
 from petlir.reports.values import fill
 
-COMPOSED = "composed from finished cells, not trained itself"
+COMPOSED = "composed from the adapters of other runs, without training"
 
 
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
@@ -32,7 +32,7 @@ def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
 
 
 def _apart(table: Table) -> list[Table]:
-    """Split a table into one without composed methods, which are not ranked with trained ones, and one with them."""
+    """Move the composed methods of a table, which are not ranked with trained methods, to a second table."""
     composed = [row for row in table.rows if row.kind == "composed"]
     if not composed:
         return [table]
@@ -46,7 +46,7 @@ def _apart(table: Table) -> list[Table]:
 
 
 def _columns(scored: ScoredRuns, members: Sequence[Record], tasks: dict[str, Task]) -> list[Column]:
-    """Return the columns with results, and a column for each task without any."""
+    """Return the columns with results, and an empty column for each task without results."""
     trained = {place[0] for place, runs in scored.items() if any(one.trained for one in runs)}
     columns: dict[tuple[str, ...], list[ScoredRun]] = {}
     for place, runs in sorted(scored.items()):
@@ -114,7 +114,7 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
 
 
 def _plans(by_label: Mapping[str, Sequence[Record]]) -> dict[tuple[str, str], SpendingPlan]:
-    """Return the interim analyses planned for cells, by task and budget."""
+    """Return the plan of interim analyses for the cells of each task and budget, if there is a plan."""
     found: dict[tuple[str, str], SpendingPlan] = {}
     for record in (record for records in by_label.values() for record in records):
         if plan := record.plan:
@@ -123,15 +123,15 @@ def _plans(by_label: Mapping[str, Sequence[Record]]) -> dict[tuple[str, str], Sp
 
 
 def _under(column: Column, scored: ScoredRuns) -> ColumnScores:
-    """Return the scores of a column: those of its budget, and those of untrained methods."""
+    """Return the scores of a column: of the runs with its budget, and of untrained methods."""
     runs = scored.get((column.task, column.set, column.protocol), [])
     return ColumnScores.from_runs([one for one in runs if not one.trained or one.budget == column.budget])
 
 
 def kind_of(record: Record) -> str:
-    """Return `untrained`, `composed`, `petl` or `reference`.
+    """Return the kind of a record's method: `untrained`, `composed`, `petl` or `reference`.
 
-    Records older than the field `reference` are references only if their method is full fine-tuning.
+    In records that predate the field `reference`, only full fine-tuning is a reference.
     """
     cell = record.cell
     if cell.regime == ANY:
@@ -140,6 +140,6 @@ def kind_of(record: Record) -> str:
 
 
 def _order(label: str, kind: str, costs: MedianCosts | None) -> tuple[int, float, str]:
-    """Return the sort key of a row: untrained baselines, then methods by size, then references; not a ranking."""
+    """Return the sort key of a row: untrained baselines, then methods by size, then references. It is not a ranking."""
     place = ("untrained", "composed", "petl", "reference").index(kind)
     return place, costs.trainable if costs and kind == "petl" else 0.0, label

@@ -1,4 +1,4 @@
-"""Results for the terminal: tables of the scores of a run, and sentences that summarize them."""
+"""Results for the terminal: tables of a run's scores, and sentences that summarize them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class ColumnKey:
 
 @dataclass
 class MethodScores:
-    """The scores on one test set of a method that was trained for a given number of steps.
+    """The scores of a method, trained for a given number of steps, on one test set.
 
     Attributes:
         trained: number of trained parameters.
         scores: image → seed → PSNR in dB.
-        values: metric → the values of all images and seeds.
+        values: metric → the values for all images and seeds.
     """
 
     label: str
@@ -66,7 +66,7 @@ class MethodScores:
         return {name: float(np.mean(values)) for name, values in self.values.items() if values and name != LEADING}
 
     def over(self, other: MethodScores) -> Interval:
-        """Return the gain in dB over another method, over the images that both restored, with its 95 % interval.
+        """Return the mean gain in dB over another method, on the images that both restored, with its 95 % interval.
 
         With one seed, the interval covers the variation over images; with several seeds, it covers the variation over
         images and seeds. The ends of the interval are not finite if there is only one image.
@@ -82,12 +82,12 @@ class MethodScores:
 
 
 def _at(seeds: Mapping[int, float], seed: int) -> float:
-    """Return the score with a seed; an untrained method has only one score."""
+    """Return the score of a seed; an untrained method has the same score for every seed."""
     return seeds[seed] if seed in seeds else next(iter(seeds.values()))
 
 
 def gain(gaps: Scores) -> Interval:
-    """Return the mean of differences, images × seeds in dB, with its 95 % interval."""
+    """Return the mean of the images×seeds differences in dB, with its 95 % interval."""
     mean, (images, seeds) = float(gaps.mean()), gaps.shape
     if images < 2:
         return Interval(mean, -np.inf, np.inf)
@@ -103,7 +103,10 @@ Columns = Mapping[ColumnKey, Mapping[tuple[str, int], MethodScores]]
 
 
 def columns(records: Iterable[Record]) -> Columns:
-    """Return the scores of each test set under its headline protocol; images that equal their target are left out."""
+    """Return the scores on each test set under its headline protocol.
+
+    Images whose degraded or restored version equals the clean image are left out.
+    """
     found: dict[ColumnKey, dict[tuple[str, int], MethodScores]] = {}
     for record in records:
         if isinstance(record, Done):
@@ -160,7 +163,7 @@ def _detailed(key: ColumnKey, column: Mapping[tuple[str, int], MethodScores]) ->
 
 
 def rows(records: Iterable[Record]) -> list[dict[str, object]]:
-    """Return the rows of `detailed` as JSON values; PSNR and gains in dB, each gain with the ends of its interval."""
+    """Return the rows of `detailed` as JSON values: PSNR and gains in dB, each gain with the ends of its interval."""
     found = []
     for key, column in columns(records).items():
         given, frozen = column[INPUT, 0], column.get((FROZEN, 0))
@@ -216,7 +219,7 @@ def _cell(row: MethodScores | None, given: MethodScores) -> str:
 
 
 def warnings(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a line for each result that is worse than the input; after `SHOWN` lines, yield the number of the rest."""
+    """Yield a line for each result that is worse than the input; after `SHOWN` lines, only count the rest."""
     lines = []
     for key, column in columns(records).items():
         for row in column.values():
@@ -229,7 +232,7 @@ def warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:
-    """Yield, for each test set, a sentence that compares the best adapter with the input and the frozen network."""
+    """Yield, for each test set, a comparison of the best adapter with the input and the frozen network, and advice."""
     label, steps = best.cell.label, best.cell.steps
     for key, column in columns(records).items():
         row, given, frozen = column.get((label, steps)), column[INPUT, 0], column.get((FROZEN, 0))

@@ -11,13 +11,13 @@ from petlir.benchmark.task import Task
 
 
 def built_in_tasks() -> dict[str, Task]:
-    """Return the tasks of the `tasks` folder by name; other tasks are shown by their names."""
+    """Return the built-in tasks by name; tasks of plugins have no title here and are shown by name."""
     values = (value for module in modules_of("petlir.tasks") for value in vars(module).values())
     return {value.name: value for value in values if isinstance(value, Task)}
 
 
 def named(label: str, tasks: dict[str, Task]) -> Task | None:
-    """Return the task of a record's label, including its variant; None if it is not among `tasks`."""
+    """Return the task that a label in a record names, with its options; None if it is not among `tasks`."""
     if re.split(r"[\[@]", label, maxsplit=1)[0] not in tasks:
         return None
     try:
@@ -27,6 +27,6 @@ def named(label: str, tasks: dict[str, Task]) -> Task | None:
 
 
 def title(label: str, tasks: dict[str, Task]) -> str:
-    """Return the title of the task of a record's label; the label itself for unknown tasks."""
+    """Return the title of the task that a label in a record names; the label itself if the task is unknown."""
     found = named(label, tasks)
     return found.title if found else label

@@ -36,10 +36,10 @@ def fill(
 
     Args:
         column: the column.
-        rows: its scores.
-        by_label: the table's records of the column's task.
+        rows: the scores of the column.
+        by_label: the table's records of the column's task, by label.
         kinds: `petl`, `reference` or `untrained` for each label.
-        plan: the interim analyses planned for its cells; None unless seeds are added until methods separate.
+        plan: the plan of interim analyses for the cells; None unless seeds are added until methods separate.
     """
     kept = differing(rows)
     values = _scored(rows, kept)
@@ -65,7 +65,7 @@ def fill(
 
 
 def _shares(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
-    """Return the fraction of full fine-tuning's gain that each converged method recovers, without collapsed seeds."""
+    """Return the fraction of full fine-tuning's gain that each converged method recovers on its uncollapsed seeds."""
     scores = _beside_frozen(rows.rows, rows.rows.converged, seeds)
     full, base = scores.pop(FULL, None), scores.pop(FROZEN, None)
     if full is None or base is None:
@@ -106,7 +106,7 @@ def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
 
 
 def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> dict[str, statistics.Scores]:
-    """Return the scores of trained methods and, repeated for each seed, of the frozen network; units × seeds."""
+    """Return the units×seeds scores of the trained methods and of the frozen network, repeated for each seed."""
     frozen, own = np.flatnonzero(rows.label == FROZEN), np.flatnonzero(trained)
     if not len(frozen):
         return {}
@@ -117,7 +117,10 @@ def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> d
 
 
 def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
-    """Return an empty value with the reason: that of the newest record, an inapplicable window, or a missing record."""
+    """Return a value without scores, and the reason.
+
+    The reason is that of the newest record, an evaluation window that does not apply, or a missing record.
+    """
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
         return ResultValue(
@@ -140,7 +143,7 @@ def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
 
     Args:
         every: the scores of all images.
-        rows: those of the images that enter means, see `petlir.reports.frame.differing`.
+        rows: the scores of the images that enter means, see `petlir.reports.frame.differing`.
     """
     if not len(every.run):
         return {}
@@ -177,9 +180,10 @@ def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
 
 
 def _means(table: Floats) -> Floats:
-    """Return the mean of each column of images × labels, summed as pandas does; NaN is left out.
+    """Return the column means of an images×labels table, ignoring NaN, with the same rounding as pandas.
 
-    The last bits of a sum depend on the order of its terms, and the last column, the degraded image, has another order.
+    The last bits of a sum depend on the order of its terms. The last column, which holds the degraded images, is summed
+    in another order than the rest.
     """
     found = []
     for part in (table[:, :-1], np.ascontiguousarray(table[:, -1:])):
@@ -213,7 +217,7 @@ def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]
 
 
 def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
-    """Return labels, the last for the degraded image, and each metric by image and label, averaged over seeds."""
+    """Return the labels, the last one for the degraded image, and, by metric, the images×labels means over seeds."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
     count, metric = len(METRICS), np.repeat(np.arange(len(METRICS)), len(image))
     image, label = np.tile(image, count), np.tile(label, count)
@@ -225,7 +229,7 @@ def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
 
 
 def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
-    """Return the mean PSNR of each seed by label; infinite where no image has a finite one."""
+    """Return the mean PSNR of each seed by label; infinite if no image has a finite PSNR."""
     (label, labels), (seed, seeds) = numbered(rows.label), numbered(rows.rows.seed)
     shape = len(labels), len(seeds)
     finite = means(np.where(np.isinf(rows.psnr), np.nan, rows.psnr), (label, seed), shape)
@@ -236,7 +240,7 @@ def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
 
 
 def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
-    """Return, for each label, the lowest level among its records, and all of their submitters."""
+    """Return, for each label, the lowest level of verification among its records, and the submitters of all records."""
     found: dict[str, set[tuple[str, str]]] = {}
     for record in rows.present:
         found.setdefault(record.cell.label, set()).add(provenance(record))
@@ -245,7 +249,7 @@ def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]:
-    """Return the mean difference of each label to `other` in dB, over the images with finite PSNR for both."""
+    """Return the mean difference of each label from `other` in dB, over the images with finite PSNR for both."""
     if other not in labels:
         return {}
     gaps = _means(finite - finite[:, [labels.index(other)]])
@@ -253,18 +257,18 @@ def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]
 
 
 def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> tuple[dict[str, statistics.Scores], str]:
-    """Return the rankable methods of a column as units × seeds, or the reason why there are none.
+    """Return the units×seeds scores of a column's rankable methods, or the reason why there are none.
 
     Args:
         column: the column, with the number of seeds of its cells.
-        rows: the scores of its PETL cells.
+        rows: the scores of its PETL methods.
         fewest: minimum number of seeds of a method.
-        every: the scores of all its cells.
+        every: the scores of all cells of the column.
     """
     if column.smoke:
         return {}, SMOKE
     if never := never_rankable(rows):
         return {}, never
     if column.seeds < statistics.FEWEST_SEEDS:
-        return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
+        return {}, f"{plural(column.seeds, 'seed')}, but a ranking needs at least {statistics.FEWEST_SEEDS}"
     return rankable(rows, fewest, every)

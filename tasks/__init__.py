@@ -1,17 +1,22 @@
-"""The tasks, one file each, with shared image sets and training budgets."""
+"""The built-in tasks, one module each, and the image sets and training budgets that they share."""
 
 from __future__ import annotations
 
 from petlir.benchmark.task import Data
 
 EPOCHS, BATCH = 500, 64
-"""Epochs and batch size of the AdaptIR paper; an incomplete last batch is dropped."""
+"""Epochs and batch size of the AdaptIR paper; the incomplete last batch of an epoch is dropped."""
 PHOTOGRAPHS, WED, BSD400 = 800 + 2650, 4744, 400
-"""Numbers of training images in DIV2K and Flickr2K together, in the Waterloo Exploration Database and in BSD400."""
+"""Numbers of training images: DIV2K with Flickr2K, the Waterloo Exploration Database (WED), and BSD400."""
 
 
 def epochs(images: int, repetitions: int = 1) -> int:
-    """Return the AdaptIR paper's number of training steps for `images`, each repeated `repetitions` times per epoch."""
+    """Return the number of training steps of the AdaptIR paper's schedule.
+
+    Args:
+        images: number of training images.
+        repetitions: how often each image is used per epoch.
+    """
     return EPOCHS * (images * repetitions // BATCH)
 
 

@@ -1,4 +1,4 @@
-"""Removal of motion blur and JPEG artefacts from the same image, to test methods trained on only one of them."""
+"""Removal of motion blur and JPEG artefacts from the same image, to test methods trained on single degradations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Denoising at σ = 30; the option `noise` selects how noisy images are stored: as 8-bit integers or as floats.
 
-Some papers use floats. With `noise=official`, images are truncated to 8 bits in training and stored as floats in tests,
-as in AdaptIR's code. The text of the AdaptIR paper says that training uses all four sets; its Table 16 lists two.
+Some papers use floats. With `noise=official`, noisy images are truncated to 8 bits in training and stored as floats in
+tests, as in AdaptIR's code. The option `train` selects the training sets. According to the text of the AdaptIR paper,
+training uses all four sets (DIV2K, Flickr2K, WED and BSD400); its Table 16 lists only two.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ OPEN = Data("BSDS302", "BSDS30", ("BSD100",), label="BSD100 (CBSD-type)")
 
 
 def denoise(sigma: float) -> Task:
-    """Return the denoising task at σ, the standard deviation on the scale 0..255."""
+    """Return the denoising task for noise with the standard deviation `sigma`, on the scale 0..255."""
     ways = {kept: GaussianNoise(sigma, kept) for kept in KEPT}
     ways["official"] = GaussianNoise(sigma, "float", trained_on="truncated")
     return Task(

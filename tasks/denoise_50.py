@@ -1,4 +1,4 @@
-"""Denoising at σ = 50; everything else is as in denoising at σ = 30."""
+"""Denoising at σ = 50, otherwise identical to denoising at σ = 30."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Removal of heavy rain streaks.
 
-The paper track trains on the 1,800 pairs of RainTrainH, each 4 times per epoch, or on Rain13K with `train=Rain13K`.
-Validation uses simulated streaks over photographs from neither set.
+The paper track trains on the 1,800 pairs of RainTrainH, each used 4 times per epoch, or, with `train=Rain13K`, on
+Rain13K.
+Validation uses photographs from neither set, with simulated streaks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""×4 super-resolution of compressed images: downscaled, rounded to 8 bits, then compressed as JPEG.
+"""×4 super-resolution of images that are downscaled, rounded to 8 bits and then compressed as JPEG.
 
-The option `jpeg` selects what is compressed in training: whole images or single `patches`. Test images are always
-compressed whole. `official` compresses patches and swaps red and blue, as AdaptIR's code does.
+The option `jpeg` selects what is compressed in training: `whole` images or single `patches`. Test images are always
+compressed whole. `swapped` exchanges red and blue before compressing whole images. `official` does so before
+compressing patches, as AdaptIR's code does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""×4 super-resolution of images with noise σ = 30: downscaled, rounded to 8 bits, then corrupted with noise.
+"""×4 super-resolution of images that are downscaled, rounded to 8 bits and then corrupted with noise of σ = 30.
 
-The option `noise` selects how the noisy image is stored. AdaptIR's code truncates it to 8 bits in training and in
+The option `noise` selects how noisy images are stored. AdaptIR's code truncates them to 8 bits in training and in
 tests.
 """
 

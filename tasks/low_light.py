@@ -1,6 +1,7 @@
-"""Low-light enhancement, simulated on the demo and open tracks.
+"""Low-light enhancement: simulated low light on the demo and open tracks, LOL's photographs on the paper track.
 
-The paper track trains on the 485 pairs of LOL, each 16 times per epoch. Validation uses simulated low light.
+The paper track trains on the 485 pairs of LOL, each used 16 times per epoch. All tracks validate on simulated
+low light.
 """
 
 from __future__ import annotations

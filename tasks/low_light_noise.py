@@ -1,4 +1,4 @@
-"""Low-light enhancement and denoising of the same image, to test methods trained on only one of the two tasks.
+"""Low-light enhancement and denoising of the same image, to test methods trained on single degradations.
 
 The image is about five times too dark, so noise with σ = 15 corresponds to σ = 75 after enhancement; stronger noise
 would hide the image.

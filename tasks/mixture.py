@@ -1,6 +1,7 @@
-"""All-in-one: a single adapter trained on heavy rain, noise and low light together and tested on each.
+"""All-in-one restoration: a single adapter is trained on heavy rain, noise and low light, and tested on each of them.
 
-`uir-lora[degradations=mixture]` is the control for composition: a single LoRA trained on the union.
+`uir-lora[degradations=mixture]` is a control for the composition of LoRAs: it uses a single LoRA trained on all three
+tasks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tasks from a user's own folder of image pairs; the tracks differ only in budget."""
+"""Tasks made from a user's own folders of image pairs; the tracks differ only in their training budgets."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from petlir.benchmark.task import Data, Family, Task
 from petlir.benchmark.track import TRACKS
 
 DIGITS = 8
-"""The number of hexadecimal digits that a task's name contains of the digest of its images."""
+"""The length, in hexadecimal digits, of the image digest in a task's name."""
 DEEP = "own pairs, 16 bits a channel: PSNR against the peak 65535"
 
 
 class Pairs(Family):
-    """A task for each folder of degraded and clean images, `pairs:DIR`.
+    """The tasks `pairs:DIR`, one for each folder DIR of degraded and clean images.
 
-    The name of the task contains the name of the folder, a digest of its images and the scale, so that two folders with
-    the same name, or two versions of one folder, give two tasks.
+    The name of a task contains the name of its folder, a digest of the images and the scale, so that two folders with
+    the same name, or two versions of one folder, give different tasks.
     """
 
     name = "pairs"
@@ -31,7 +31,7 @@ class Pairs(Family):
         return str(Path(argument).expanduser().resolve())
 
     def open(self, argument: str) -> Task:
-        """Return the task of a folder; its scale is inferred from the image sizes."""
+        """Return the task for a folder; the scale is inferred from the image sizes."""
         folder = Path(argument)
         pairs = PairFolder(folder)
         scale = pairs.scale
@@ -42,7 +42,7 @@ class Pairs(Family):
         return self._task(f"{name}-{content}" + (f":x{scale}" if scale > 1 else ""), data)
 
     def recall(self, name: str) -> Task:
-        """Return the task with this name in a record."""
+        """Return the task whose name is stored in a record; it has no images."""
         return self._task(name, None)
 
     def _task(self, name: str, data: Data | None) -> Task:

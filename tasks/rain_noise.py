@@ -1,4 +1,4 @@
-"""Removal of heavy rain streaks and noise (σ = 50) from the same image, to test methods trained on only one of them."""
+"""Removal of heavy rain and noise (σ = 50) from the same image, to test methods trained on single degradations."""
 
 from __future__ import annotations
 

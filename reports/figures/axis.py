@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear or logarithmic axis from `low` at `start` to `high` at `stop` (SVG units)."""
+    """A linear or logarithmic axis from the value `low`, drawn at `start`, to `high`, at `stop` (both in SVG units)."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
-        """Round values within the range of the axis; at least three if it is linear."""
+        """Round values within the range of the axis; at least three on a linear axis."""
         return self._decades() if self.log else self._even()
 
     def _even(self) -> list[float]:
@@ -61,7 +61,7 @@ def spanning(values: Iterable[float], start: float, stop: float, log: bool = Fal
 
 
 def band(places: Sequence[tuple[float, Sequence[float]]], y: Axis) -> str:
-    """Return the polygon between the highest and lowest values at each position; empty if no position has two values.
+    """Return the polygon from the lowest to the highest value at each position; empty if no position has two values.
 
     Args:
         places: positions in SVG units along the other axis, in order, with their values.

@@ -1,4 +1,4 @@
-"""Line styles of the plots: a hue for each name, or a hue for each method with a dash for each size."""
+"""Line styles of the plots: a hue for each name, or a hue for each method and a dash pattern for each of its sizes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from petlir.benchmark.records.schema import Record
 from petlir.reports.tables import kind_of
 
 HUES = 6
-"""The number of colours in a plot; further methods reuse the colours with other dashes."""
+"""The number of colours in a plot; further methods reuse the colours with other dash patterns."""
 DASHES = 4
 
 
 def hues(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour class for each name; further names reuse colours with other dashes."""
+    """Return the style classes of each name: a hue and a dash pattern."""
     return {name: f"hue-{place % HUES} dash-{place // HUES}" for place, name in enumerate(names)}
 
 
 def classes(records: Sequence[Record]) -> dict[str, str]:
-    """Return the style classes of each trained label, the same in every plot."""
+    """Return the style classes of each trained label, which are the same in every plot."""
     kinds = {record.cell.label: kind_of(record) for record in records}
     methods = {record.cell.label: record.cell.method for record in records}
     petl = sorted(label for label, kind in kinds.items() if kind == "petl")

@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182
 
 Series = list[tuple[int, list[float]]]
-"""Training steps, each with the losses of all seeds."""
+"""Training steps, each with the losses of the seeds at this step."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Curves:
 
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
-    """Return a plot for each task on which records of one table were trained."""
+    """Return a plot for each task on which any method of a table was trained."""
     trained = [record for record in members if len(record.curve) > 1]
     tasks = sorted({record.cell.task for record in trained})
     return [_plot(task, [r for r in trained if r.cell.task == task], colours) for task in tasks]

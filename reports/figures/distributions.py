@@ -24,7 +24,7 @@ TICK = 5
 
 @dataclass(frozen=True)
 class Spread:
-    """One method: quartiles and mean of its gains in SVG units, with a tick for each image."""
+    """One method: the quartiles and the mean of its gains, as positions in SVG units, and a tick for each image."""
 
     label: str
     colour: str
@@ -38,11 +38,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Gains of all methods in one column: dB over `base` on each image, averaged over seeds.
+    """The gains of all methods in one column: dB over `base` on each image, averaged over seeds.
 
     Attributes:
         name: set, protocol and budget.
-        base: `frozen`, or the degraded image if there is no frozen network.
+        base: `frozen`, or the label of the degraded image if the frozen network was not run.
         rows: the methods by decreasing median gain, which is not a ranking.
     """
 
@@ -56,7 +56,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Contested:
-    """An image on which trained methods differ, with the methods of the lowest and the highest PSNR, in dB."""
+    """An image on which trained methods differ, with the methods that have the lowest and the highest PSNR on it."""
 
     set: str
     image: str
@@ -73,7 +73,7 @@ class Contested:
 
 
 def per_image(rows: ColumnScores) -> tuple[list[str], list[str], Scores]:
-    """Return images, labels and the mean PSNR over seeds in dB: images × labels, NaN for images restored exactly."""
+    """Return the images, the labels, and the images×labels PSNR in dB, averaged over seeds; NaN if it is infinite."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
     table = means(rows.psnr, (image, label), (len(images), len(labels)))
     return [*map(str, images)], [*map(str, labels)], np.where(np.isinf(table), np.nan, table)

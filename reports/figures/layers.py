@@ -44,9 +44,9 @@ class Layers:
 
 
 def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
-    """Return the style of each kind of tensor, and a dot for every tensor of each fully fine-tuned cell, on a log axis.
+    """Return the style of each kind of tensor, and a plot for each fully fine-tuned cell with a dot for every tensor.
 
-    Tensors that contribute nothing have no dot, since the axis is logarithmic.
+    The axis is logarithmic, so tensors that contribute nothing have no dot.
     """
     tensors = rows[(rows.level == "tensor") & (rows["mean"] > 0) & rows.kind.notna()]
     colours = hues(sorted(tensors.kind.unique()))
@@ -54,7 +54,7 @@ def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
 
 
 def ranks(rows: pd.DataFrame) -> list[Layers]:
-    """Return a bar for every projection of each cell.
+    """Return a plot for each cell, with a bar for every projection.
 
     Labels with a single rank and the same projections on every task are left out.
     """

@@ -20,9 +20,9 @@ LETTER, LONGEST = 6.8, 28
 APART = 24
 """The horizontal offset, in SVG units, of a label that does not fit next to its point."""
 STEPS = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
-"""The vertical offsets to try for a label that does not fit next to its point, in lines below the point."""
+"""The vertical offsets to try for a label that does not fit next to its point, in lines; positive is downwards."""
 NARROWEST = 0.2
-"""The distance in dB from the gains of methods within which a baseline is always drawn."""
+"""The distance in dB: a baseline that is at most this far from the gains of the methods is always drawn."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ SCALES = (
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """A method in the plot: its cost, its gain in dB, its position, and its label if there is room."""
+    """A method in the plot: its cost, its gain in dB, its position, and its displayed label if there is room."""
 
     label: str
     method: str
@@ -106,8 +106,8 @@ class BaselineLine:
 class Plot:
     """Gains on tasks against a cost.
 
-    `sizes` connects the sizes of each method; `frontier` is empty if nothing may be ranked. Baselines far from every
-    method would flatten the plot; they are named in `beyond`.
+    `sizes` are the lines that connect the sizes of each method. `frontier` is empty if nothing may be ranked. Baselines
+    far from every method would flatten the plot; they are not drawn, but named in `beyond`.
     """
 
     title: str
@@ -124,7 +124,7 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """Return plots of mean gains over the seen, related or unseen tasks against each cost, most points first.
+    """Return plots of the mean gains over the seen, related or unseen tasks against each cost, most points first.
 
     Each task contributes the mean over its headline columns, so that all tasks have the same weight.
     """
@@ -145,7 +145,7 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
-    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if a value is missing."""
+    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if a column lacks the gain."""
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None
@@ -207,7 +207,7 @@ def _points(
     colours: Mapping[str, str],
     labelled: Sequence[Box],
 ) -> list[ParetoPoint]:
-    """Return the methods by decreasing gain; labels that overlap other marks everywhere are shown only on hover."""
+    """Return the methods by decreasing gain; a label that overlaps other marks at every position is shown on hover."""
     places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
     taken = [*labelled, *(Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values())]
     points: list[ParetoPoint] = []
@@ -249,7 +249,7 @@ def _beside(level: BaselineLine) -> Box:
 
 
 def _joined(points: Sequence[ParetoPoint]) -> tuple[tuple[str, str], ...]:
-    """Return the style and the line of each method with several sizes."""
+    """Return, for each method with several sizes, the style and the line that connects the sizes."""
     by_method: dict[str, list[ParetoPoint]] = {}
     for point in sorted(points, key=lambda point: point.cost):
         by_method.setdefault(point.method, []).append(point)

@@ -13,14 +13,14 @@ from petlir.reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 EQUAL = 1.05 / 0.95
-"""The maximum ratio of two sizes that count as equal."""
+"""The maximum ratio of the larger to the smaller of two sizes that count as equal."""
 MOST = 30
 """The maximum number of methods in a win matrix; larger matrices are not readable."""
 
 
 @dataclass(frozen=True)
 class RankRange:
-    """A method in a strip: its rank by mean, and its best and worst possible ranks."""
+    """A method in a strip: its mean PSNR, its rank by this mean, and its best and worst possible ranks."""
 
     label: str
     colour: str
@@ -33,7 +33,7 @@ class RankRange:
 
 @dataclass(frozen=True)
 class Strip:
-    """The ranks of a column, the highest mean first; `matrix` is empty if there are too many methods.
+    """The ranks of the methods in a column, sorted by decreasing mean; with too many methods, `matrix` is empty.
 
     Attributes:
         matrix: for each pair of methods, in order, the fraction of scenes × seeds on which the first method wins; None
@@ -64,7 +64,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Regrets:
-    """The regret of methods of equal size over the ranked columns of a table, the smallest mean first.
+    """The regrets of methods of equal size over the ranked columns of a table, sorted by increasing mean.
 
     Attributes:
         columns: names of the columns.
@@ -109,7 +109,7 @@ def name(column: Column) -> str:
 
 
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
-    """Return the regret of each method against the best method on each task.
+    """Return the regret of each method relative to the best method of equal size on each task.
 
     The result is None if fewer than two tasks or two methods are ranked.
     """

@@ -18,7 +18,7 @@ GATE = " gate"
 
 @dataclass(frozen=True)
 class Answers:
-    """One task: its row in SVG units, and the position and strength of each branch."""
+    """One task: the vertical position of its row, and the horizontal position and the strength of each branch."""
 
     task: str
     y: float
@@ -27,7 +27,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Strengths:
-    """The branches of one label, or the gates of one label.
+    """The strengths of the branches of one label, or of its gates.
 
     Attributes:
         title: the label, with `branches` or `gates`.

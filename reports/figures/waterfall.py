@@ -1,4 +1,4 @@
-"""Training memory that each method saves compared with full fine-tuning, component by component."""
+"""The training memory that each method saves compared with full fine-tuning, by memory component."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SMOKE = "Smoke runs, too short to rank methods."
 
 
 def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
-    """Yield captions on the change along each curve, its monotonicity, and the spread over seeds."""
+    """Yield captions on the change along each curve, the curves that rise throughout, and the spread over seeds."""
     series = along(found)
     ends = {name: (some[0], some[-1]) for name, some in series.items()}
     gains = ", ".join(
@@ -44,7 +44,7 @@ def _unconverged(series: Mapping[str, Sequence[GridPoint]]) -> Iterator[str]:
 
 
 def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
-    """Yield captions on the best and the worst trained row of each backbone, and on their differences."""
+    """Yield captions on the best and worst trained rows of each backbone, the gain from pre-training, and the seeds."""
     for backbone in dict.fromkeys(point.backbone for point in found):
         trained = [point for point in found if point.backbone == backbone and point.trained]
         if len(trained) > 1:
@@ -75,14 +75,14 @@ def _over_random(found: Sequence[GridPoint]) -> Iterator[str]:
 def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
     several = [point for point in trained if len(point.seeds) > 1]
     if not several:
-        yield "Each mean is of one seed only, so differences may be due to chance."
+        yield "Each mean is from a single seed, so differences may be due to chance."
         return
     widest = max(max(point.seeds) - min(point.seeds) for point in several)
-    yield f"Seeds behind the same mean differ by up to {decibel(widest)} dB."
+    yield f"The seeds of one mean differ by up to {decibel(widest)} dB."
 
 
 def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
-    """Return a caption on the best trained row and the rows tied with it, or on why rows are not compared."""
+    """Return a caption on the best trained row and the rows tied with it, or on why the rows are not compared."""
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
         return SMOKE

@@ -12,7 +12,7 @@ from petlir.reports.grids.points import GridPoint
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
 FEW = 6
-"""The maximum number of positions that are all marked by ticks on the axis."""
+"""The maximum number of positions that get a tick each; with more positions, ticks are at round values."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ Figures = Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 
 
 def over_tasks(found: Figures) -> Iterator[tuple[FigureKey, list[GridPoint]]]:
-    """Yield the points shared by all tasks, for each budget, device, image set and regime with several tasks.
+    """Yield means of the points that all tasks share, for each budget, device, image set and regime with several tasks.
 
-    A point is the mean over tasks, computed for each seed, with each task under its headline protocol. A point is left
-    out if its tasks have different numbers of seeds.
+    A point is the mean over tasks, computed separately for each seed, with the scores of each task under its headline
+    protocol. A point is left out if its tasks have different numbers of seeds.
 
     Args:
         found: the points of each task, set and budget.

@@ -1,4 +1,4 @@
-"""The named grids with pages: their files, and their records."""
+"""The named grids that have pages: their files, and their records in a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
-"""The suffix of methods whose size is set by the grid: their labels are unknown until parameters have been counted."""
+"""The suffix of methods whose size the grid sets; their labels are unknown until their parameters are counted."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class NamedGrid:
     Attributes:
         name: the name of its file.
         title: its heading.
-        asked: the request in the file.
+        asked: the request in the file, i.e. the options of `petlir run`.
         paper: short name of the paper whose claims it tests.
         tables: tables of the paper whose values are shown next to the rows.
-        along: axis of curves: `parameters`, `images` or an option of the method; empty for a table.
+        along: the horizontal axis of curves: `parameters`, `images` or an option of the method; empty for a table.
         mean: whether the paper plots the mean over tasks.
         about: further notes for the reader.
     """
@@ -61,7 +61,7 @@ class GridRecords:
     Attributes:
         grid: the grid.
         records: its finished records.
-        missing: a line for each trained position without a finished record, with the reason if a record states one.
+        missing: a line for each trained position without a finished record, with the reason if a record gives it.
         places: number of trained positions of the grid.
     """
 
@@ -88,11 +88,11 @@ def _read(path: Path) -> NamedGrid | None:
             return None
         return NamedGrid(path.stem, asked=asked, **{**page, "tables": tuple(page.get("tables", ()))})
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise PetlirError(f"grid {path} is damaged: {error}; expected what `petlir run` takes, and a page") from error
+        raise PetlirError(f"grid {path} is damaged: {error}; expected options of `petlir run` and a page") from error
 
 
 class GridPart(NamedTuple):
-    """The track, the backbone and the name of a task, without options, of cells."""
+    """A group of cells: their track, their backbone, and the name of their task without its options."""
 
     track: str
     backbone: str
@@ -106,7 +106,7 @@ def finished_parts(records: Iterable[Record]) -> set[GridPart]:
 
 
 def begun(one: NamedGrid, finished: Collection[GridPart]) -> bool:
-    """Return whether a part of the grid has a finished cell; without one, `find` finds none either."""
+    """Return whether a part of the grid has a finished cell; if not, `find` finds no finished record."""
     return any(
         part.track == asked["track"]
         and part.backbone in grid.split(str(asked["backbones"]))
@@ -117,12 +117,12 @@ def begun(one: NamedGrid, finished: Collection[GridPart]) -> bool:
 
 
 def _stem(task: str) -> str:
-    """Return the name in a task's label or in an item of a selection."""
+    """Return the name of a task without its options, from a label or an item of a selection."""
     return task.partition("[")[0]
 
 
 def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRecords:
-    """Return the records of the cells of a grid, for any seed and budget."""
+    """Return the records of a grid's cells; seed and budget do not matter."""
     wanted = dict(_places(one, plugins))
     mine: dict[GridPosition, list[Record]] = {place: [] for place in wanted}
     for record in records:

@@ -19,11 +19,11 @@ from petlir.reports.results import FROZEN
 from petlir.reports.tables import kind_of
 
 PARAMETERS = "parameters"
-"""The axis of trainable parameters; other axes are options of a task or a method."""
+"""The name of the axis of trainable parameters; other axes are named after options of a task or a method."""
 
 
 class FigureKey(NamedTuple):
-    """The shared conditions of a figure: budget, regime, device, task, image set and protocol."""
+    """The conditions that all points of a figure share."""
 
     track: str
     device: str
@@ -42,11 +42,11 @@ class GridPoint:
         series: the name of the point's curve: the label without the option on the axis, or the method if the axis is
             `parameters`.
         x: position on the axis; None if the point has no position.
-        seeds: mean PSNR over images of each seed, in dB.
+        seeds: for each seed, the mean PSNR over images in dB.
         over_frozen: mean PSNR minus the mean PSNR of the frozen network, in dB; None if there is no frozen network.
         trainable: number of trainable parameters.
         converged: whether all cells of the point converged in the doubling test; None if nothing is trained.
-        record: one record of the point.
+        record: one of the records of the point.
     """
 
     backbone: str
@@ -79,7 +79,7 @@ class GridPoint:
 def points(records: Sequence[Done], along: str) -> Iterator[tuple[FigureKey, list[GridPoint], pd.DataFrame]]:
     """Yield the key of each figure, its points under the headline protocol, and the scores of the points.
 
-    Untrained points come first.
+    Points of untrained methods come before those of trained methods.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]

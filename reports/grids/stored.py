@@ -1,4 +1,4 @@
-"""Stored bytes over the number of tasks: a network for each task, one for all, or one with an adapter for each task."""
+"""Stored bytes over the number of tasks N: N networks, one network for all tasks, or one network and N adapters."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class StoragePlan:
     """The storage of a method for N tasks.
 
     Attributes:
-        label: the method.
-        kind: a network for each task (`N for N`), one for all (`1 for N`), or one with an adapter for each task
-            (`1 + N for N`).
+        label: the label of the method.
+        kind: a network for each task (`N for N`), a single network for all tasks (`1 for N`), or a single network with
+            an adapter for each task (`1 + N for N`).
         fixed: bytes independent of N.
         each: additional bytes for each task.
     """
@@ -62,7 +62,7 @@ class Stored:
         backbone: the name of the backbone.
         plans: all plans, by decreasing bytes for the largest number of tasks.
         tasks: the largest number of tasks.
-        lines: name, style-sheet classes and points of the drawn plans.
+        lines: for each drawn plan, its name, style-sheet classes and polyline.
     """
 
     backbone: str
@@ -122,7 +122,7 @@ def _stored(backbone: str, records: Sequence[Done]) -> Stored | None:
 
 
 def _plans(records: Sequence[Done], network: float) -> list[StoragePlan]:
-    """Return the storage plans of each label: on single tasks, and on a mixture of tasks if it was trained on one."""
+    """Return the storage plans of each label: for single tasks, and for a mixture of tasks if it was trained on one."""
     by_place: dict[tuple[str, str, bool], list[Done]] = {}
     for record in records:
         cell = record.cell

@@ -22,7 +22,7 @@ from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, begun, fi
 from petlir.reports.grids.points import PARAMETERS, FigureKey, GridPoint, points
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
-"""Titles of the axes; options keep their names."""
+"""Titles of the axes; the axis of an option is titled with the name of the option."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Figure:
         place: the shared conditions.
         points: the points, in the order of the grid.
         drawing: the curves; None for a table.
-        published: the paper's mean over its sets in dB, by label; empty without published results.
+        published: by label, the paper's mean PSNR over its sets in dB; empty without published results.
         source: the source of the published results, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
         sentences: captions.
     """
@@ -60,7 +60,7 @@ class GridPage:
         grid: the grid.
         figures: the figures of its records.
         missing: a line for each trained cell without a result.
-        places: number of trained cells of the grid, without seeds.
+        places: number of trained cells of the grid; cells that differ only in the seed count once.
     """
 
     grid: NamedGrid
@@ -88,7 +88,7 @@ def studies(
 ) -> list[GridPage]:
     """Return a page for each named grid with results for at least half of its trained cells.
 
-    Plugins, which grids refer to, are imported only if a part of a grid has a result.
+    The plugins to which grids refer are imported only if a part of a grid has a result.
 
     Args:
         records: the records of a store.
@@ -147,7 +147,7 @@ def _means(one: NamedGrid, made: Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 def _published(
     one: NamedGrid, task: str, some: Sequence[GridPoint], known: Sequence[Claim]
 ) -> tuple[dict[str, float], list[str]]:
-    """Return the published mean over the sets of the grid's first table, by label, and these sets.
+    """Return, by label, the published mean over the sets of the grid's first table, and the names of these sets.
 
     Later tables supply the labels that the first table lacks.
     """

@@ -24,7 +24,7 @@ FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained", "run
 """The folders of pages; other pages are beside `index.html`."""
 
 OWN = (tasks, methods, backbones, claims, grids, single_runs)
-"""The modules whose pages are built in this order; the pages of all other modules follow."""
+"""The modules whose pages `_all` builds in a fixed order; the pages of all other modules follow."""
 
 
 def pages(context: ReportContext, images: Path) -> list[Page]:
@@ -61,7 +61,7 @@ def _all(context: ReportContext, shown: Sequence[Shown], cells: single_runs.RunP
 
 
 def _explained(context: ReportContext) -> Iterator[Page]:
-    """Yield the page of all analyses, and the rows of each as CSV."""
+    """Yield the page of all analyses, and a CSV file with the rows of each analysis."""
     found = studies(context.store, context.problems.append)
     for study in found:
         yield Page(f"explained/{study.name}.csv", "data.csv.j2", {"text": study.csv})

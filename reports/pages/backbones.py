@@ -38,5 +38,5 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def _card(name: str, used: list[str]) -> Card | None:
-    """Return the card of the official or shipped weights; None if the cells did not all start from them."""
+    """Return the card of the weights from which all cells started; None for different or undescribed weights."""
     return described(name, used[0]) if len(used) == 1 else None

@@ -15,7 +15,7 @@ from petlir.reports.orderings import OrderingResult, statements
 from petlir.reports.pages.page import Page
 
 MOST = 200
-"""The maximum number of findings on the page; the CSV file has all of them."""
+"""The maximum number of tested orderings on the page; the CSV file contains all of them."""
 
 
 def pages(context: ReportContext) -> Iterator[Page]:

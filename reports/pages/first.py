@@ -50,7 +50,7 @@ def page(context: ReportContext, gallery: Sequence[Shown], runs: RunPages, image
 
 
 def _leading(tables: Sequence[Table]) -> dict[str, str]:
-    """Return the title of each task with a result; a narrow window shows one task at a time."""
+    """Return the titles of the tasks with a result; in a narrow window, the reader chooses which of them is shown."""
     columns = (table.columns[place] for table in tables for place in table.leading)
     return {column.task: column.title for column in columns}
 

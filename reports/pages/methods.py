@@ -25,7 +25,7 @@ class MethodResult:
     """The cells of a label on a task that differ only in the seed.
 
     Attributes:
-        state: the state of the cells, or the number of finished ones.
+        state: the state of the cells, or, if states differ, the number of finished cells.
         psnr: mean over seeds of the mean over photographs, or over other images if there are none; None without a
             finished cell.
         command: the command that reproduces these cells.
@@ -63,7 +63,7 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def lines(records: Sequence[Record]) -> list[MethodResult]:
-    """Return the rows of a method's card, by backbone, task and label."""
+    """Return the rows of a method's card, sorted by backbone, label and task."""
     by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         by_cell.setdefault(tuple(getattr(record.cell, part) for part in TRACKED), []).append(record)
@@ -88,7 +88,7 @@ def _line(found: Sequence[Record]) -> MethodResult:
 
 
 def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
-    """Return the set and headline protocol of the first photographs, or of other images, with the mean PSNR."""
+    """Return the first set of photographs, or else of other images, with its headline protocol, and the mean PSNR."""
     scores = [table for record in done for table in record.tables]
     if not scores:
         return "", None

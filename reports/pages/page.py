@@ -15,7 +15,7 @@ class Page:
         path: the path relative to the root of the site.
         template: the file name of the template in `reports/templates`.
         values: values for the template.
-        title: the page's entry in the navigation; empty for a page that is only linked from other pages.
+        title: the title in the navigation bar; empty for a page that is only linked from other pages.
         source: a file to copy unchanged instead of rendering a template.
     """
 

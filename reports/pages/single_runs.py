@@ -18,7 +18,7 @@ from petlir.reports.pages.methods import command
 from petlir.reports.pages.page import Page
 
 Place = tuple[Group, str, str]
-"""The table, label and task of a cell."""
+"""The group of a cell's table, the cell's label and its task."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _values(
 def _group(
     context: ReportContext, name: str, group: Group, members: list[Record], gallery: Sequence[Shown]
 ) -> dict[str, object]:
-    """Return the values of one group of the task."""
+    """Return the template values for one group of the task's records."""
     columns: dict[tuple[str, str, str], list[ScoredRun]] = {}
     for (_, set_, protocol), runs in scored_runs(members).items():
         for one in runs:
@@ -88,7 +88,7 @@ def _group(
 
 
 def _notes(table: Table, name: str) -> Iterator[str]:
-    """Yield the scores of a hybrid task's methods and untrained baselines on each set of photographs."""
+    """Yield sentences on the scores of methods and untrained baselines on each set of photographs of a hybrid task."""
     for place in table.headlines.get(name, ()):
         if table.columns[place].hybrid and table.domain == "photographs" and not table.part:
             yield from untrained_beside_methods(table, place)

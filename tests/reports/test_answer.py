@@ -80,7 +80,7 @@ def test_tied_methods_are_named_together_and_the_demo_finds_nothing():
 
 def test_two_seeds_name_no_winner():
     told = " ".join(sentences([one for one in ranked_records() if one["cell"]["seed"] < 2]))
-    assert "Nothing is ranked: 2 seeds: no separation is stated below 3." in told
+    assert "Nothing is ranked: 2 seeds, but a ranking needs at least 3." in told
 
 
 def test_counts_and_states():

@@ -116,7 +116,7 @@ def test_a_store_that_is_not_there_is_one_sentence(made):
     stores, _ = made
     for what in ("answer store=none", "table store=none", "grid store=none grid=demo", "grid store=store grid=demo"):
         (line,) = block(what, stores).splitlines()
-        assert line == f"No record in `{what.split('store=')[1].split()[0]}` is of this kind."
+        assert line == f"`{what.split('store=')[1].split()[0]}` has no records for this block."
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_what_contradicts_the_paper_is_said_as_it_is():
 
 def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
     alone = photographs(of("adaptir-placement", placed((24.0, 23.5, 23.0, 22.0), seeds=1)))
-    assert "Each mean is of one seed only, so differences may be due to chance." in alone.sentences
+    assert "Each mean is from a single seed, so differences may be due to chance." in alone.sentences
     brief = placed((24.0, 23.5, 23.0, 22.0))
     for one in brief:
         one["smoke"] = True
@@ -137,7 +137,7 @@ def test_curves_stand_where_their_seeds_are():
     gains, rising, spread, *_ = figure.sentences
     assert "colora[budget=50] +4.00 dB (16 to 256)" in gains and "full-ft +3.00 dB" in gains
     assert rising == "Mean PSNR rises from each point to the next for scratch and colora[budget=50]; not for full-ft."
-    assert spread == "Seeds behind the same mean differ by up to 0.20 dB."
+    assert spread == "The seeds of one mean differ by up to 0.20 dB."
 
 
 def test_the_mean_over_tasks_is_taken_seed_by_seed():

@@ -206,7 +206,7 @@ def test_composed_methods_stand_in_a_table_of_their_own_and_are_not_ranked():
     )
     assert main.row("uir-lora") is None
     assert [row.label for row in apart.rows] == [INPUT, "cascade", "frozen", "uir-lora"]
-    assert apart.title == f"{main.title}; composed from finished cells, not trained itself"
+    assert apart.title == f"{main.title}; composed from the adapters of other runs, without training"
     assert value(apart, "uir-lora", "hybrid_lr4_noise30").psnr is not None
     assert {v.mark for row in apart.rows for v in row.values} == {""}
     assert headline([main, apart]) == [main]
