@@ -52,19 +52,19 @@ KNOWN: Mapping[str, str] = {
     "y": "deraining in the AdaptIR and EDT papers",
     "rgb": "denoising, low light and SIDD in the AdaptIR paper; PromptIR; JPEG artefacts in FBCNN; GoPro in Restormer",
     "y-crop2": "super-resolution ×2: AdaptIR, EDT, SwinIR",
-    "y-crop3": "super-resolution ×3: the same",
-    "y-crop4": "super-resolution ×4 and hybrid degradations: the same",
+    "y-crop3": "super-resolution ×3: AdaptIR, EDT, SwinIR",
+    "y-crop4": "super-resolution ×4 and hybrid degradations: AdaptIR, EDT, SwinIR",
     "rgb-crop2": "super-resolution ×2 on all channels",
     "rgb-crop3": "super-resolution ×3 on all channels",
     "rgb-crop4": "super-resolution ×4 on all channels",
-    "y-uint8": "MATLAB scripts that read 8-bit images, as those for Rain13K",
+    "y-uint8": "MATLAB scripts that read 8-bit images, such as the scripts for Rain13K",
     "y-ipt": "IPT at scale 1, denoising included; the paper prints no SSIM",
     "y-ipt-crop4": "IPT, super-resolution ×4",
-    "y-full": "pyiqa's `psnry` and `ssim` unless told otherwise",
+    "y-full": "pyiqa's `psnry` and `ssim` by default",
     "rgb-ssim3d": "NAFNet's tables (SIDD, GoPro): SSIM over a window that spans the channels too",
     "rgb-float": "Restormer (SIDD, denoising): outputs are not rounded to 8 bit",
     "rgb-gtmean": "KinD, LLFlow, diffusion models on LOL: brightness is taken from the clean image",
-    "rgb@official": "IPT, AdaptIR, EDT: images go through the network as its own code does it",
+    "rgb@official": "IPT, AdaptIR, EDT: images go through the network as in its official code",
     "rgb+x8": "rows with a + in EDSR, SwinIR and IPT: the mean over eight flips and rotations",
 }
 """Protocols used in the literature, by id, and the works that use them; all other combinations are equally valid."""
@@ -152,7 +152,7 @@ class Protocol:
         seen = {
             "": "",
             "whole": " The network saw the whole image at once.",
-            "official": " The image went through the network as the network's own code does it.",
+            "official": " The image went through the network as in the network's official code.",
         }.get(self.seen, f" The network saw tiles of {side}×{side} pixels of the degraded image at once.")
         return seen + " Mean over eight flips and rotations." * (self.ensemble == 8)
 

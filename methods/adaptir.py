@@ -236,7 +236,7 @@ class AdaptIR(Method):
     def published(cls, backbone: str) -> list[Published]:
         """Return the released configuration, those of the paper's other counts, and the ablations of Tables 5 and 6."""
         old = "derived: the first version of the paper, which has no ensemble"
-        dense = "no derivation gives it; dense where the released module is depthwise"
+        dense = "no derivation gives this count; dense where the released module is depthwise"
         two = "local+frequency"
         settings = {
             "ipt": [
@@ -249,7 +249,11 @@ class AdaptIR(Method):
                 Published(
                     cls(24, branches=two), "682K", "derived: Table 6; frequency+channel without ensemble 682,872"
                 ),
-                Published(cls(24, branches=two, ensemble=False), "678K", "Table 6, if rounded: 677,664 floors to 677K"),
+                Published(
+                    cls(24, branches=two, ensemble=False),
+                    "678K",
+                    "Table 6, if rounded: truncating 677,664 would give 677K",
+                ),
                 Published(cls(24, dense="local"), "718K", f"Table 5: {dense}", 757_272),
                 Published(cls(24, dense="frequency"), "728K", f"Table 5: {dense}", 724_152),
                 Published(cls(24, branches=two, dense=two), "743K", f"Table 5, no channel branch: {dense}", 768_480),

@@ -23,7 +23,7 @@ class BitFit(Subset):
     """
 
     name = "bitfit"
-    idea = "The biases that the network has are trained, all else stays."
+    idea = "Only the biases that the network already has are trained."
     paper = Paper.from_bib(__file__, "benzaken2022bitfit", licence="Apache-2.0")
     what = "biases"
 

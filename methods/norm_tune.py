@@ -23,7 +23,7 @@ class NormTuning(Subset):
     """
 
     name = "norm-tune"
-    idea = "The weights and biases of all norms are trained, all else stays."
+    idea = "Only the weights and biases of all norms are trained."
     paper = Paper.from_bib(__file__, "zhao2024tuning")
     what = "norms"
 

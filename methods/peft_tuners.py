@@ -42,7 +42,7 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "adalora": Tuner(
         "ADALORA",
-        "A low-rank update in the form of a singular value decomposition; of AdaLoRA its form, at a fixed rank.",
+        "A low-rank update in the form of a singular value decomposition, as in AdaLoRA, but at a fixed rank.",
         _paper("zhang2023adaptive"),
         {"rank": ("init_r", 4), "alpha": ("lora_alpha", None)},
         {"total_step": 1},

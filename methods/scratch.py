@@ -51,7 +51,7 @@ class Scratch(FullFineTuning):
     def supports(self, backbone: Backbone) -> str | None:
         """Return a message if a layer cannot reinitialise its weights and would keep the old ones, otherwise None."""
         fixed = next((module for module in holders(backbone) if not isinstance(module, Drawn)), None)
-        return None if fixed is None else f"{backbone.name}: {type(fixed).__name__} cannot draw its weights anew"
+        return None if fixed is None else f"{backbone.name}: {type(fixed).__name__} cannot reinitialise its weights"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

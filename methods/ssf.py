@@ -85,9 +85,7 @@ class SSF(Method):
         found = list(_sites(backbone))
         other = next((site for site in found if not _has_channels(site.module)), None)
         if other:
-            return (
-                f"{backbone.name}: {other.name} is {type(other.module).__name__}, expected one with a weight a channel"
-            )
+            return f"{backbone.name}: {other.name} is {type(other.module).__name__}, expected one weight per channel"
         return None if found else f"{backbone.name} has no norms and no projections"
 
     @classmethod

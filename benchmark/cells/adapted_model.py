@@ -114,8 +114,8 @@ def _check_weights(card: Card, job: Job) -> None:
     if card.sha256 != expected:
         name = job.cell.backbone
         raise PetlirError(
-            f"this cell was trained from different weights of {name}: sha256 {expected[:12]}…, but those found have "
-            f"{card.sha256[:12]}…; name the cell's weights with --weights {name}=FILE"
+            f"this cell was trained from different weights of {name}: sha256 {expected[:12]}…, but the weights found "
+            f"have {card.sha256[:12]}…; name the cell's weights with --weights {name}=FILE"
         )
 
 

@@ -117,7 +117,7 @@ class ClipEmbedding:
             return CLIPVisionModelWithProjection.from_pretrained(CLIP, local_files_only=True).requires_grad_(False)
         except OSError as error:
             raise PetlirError(
-                f"routing by CLIP needs the weights of {CLIP} in Hugging Face's cache; none are"
+                f"routing by CLIP needs the weights of {CLIP} in Hugging Face's cache, which does not contain them"
             ) from error
 
 

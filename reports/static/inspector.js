@@ -60,7 +60,7 @@ function showVersion(element, label) {
 }
 
 function cropButton(crop, index) {
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: index + 1, title: "crop on which methods differ most" });
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: index + 1, title: "crop in which methods differ most" });
   button.addEventListener("click", () => { move(crop.x, crop.y); remember(); });
   return button;
 }
@@ -137,7 +137,7 @@ function recall() {
   move(Number(wanted.x ?? first.x), Number(wanted.y ?? first.y));
 }
 
-/* A newly chosen image opens with the loupe on the crop on which methods differ most. */
+/* A newly chosen image opens with the loupe on the crop in which methods differ most. */
 function look() {
   choose();
   const first = current().crops[0];

@@ -138,4 +138,4 @@ class Fixed(nn.Module):
 def test_a_layer_that_cannot_draw_its_weights_is_named():
     network = ConvNet()
     network.add_module("fixed", Fixed())
-    assert Scratch().supports(network) == "conv-tiny: Fixed cannot draw its weights anew"
+    assert Scratch().supports(network) == "conv-tiny: Fixed cannot reinitialise its weights"
