@@ -153,7 +153,7 @@ class Composer(nn.Module):
             self._given = None
 
     def passes(self, backbone: Backbone, image: Tensor, head: str | None) -> Generator[str | None]:
-        """Yield the head of each pass over a whole image, see `petlir.benchmark.method.ImageRouter`."""
+        """Yield the head used in each pass over a whole image; see `petlir.benchmark.method.ImageRouter`."""
         plan = self._plan(backbone, image, head)
         self._holds = True
         try:

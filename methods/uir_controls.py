@@ -32,7 +32,7 @@ def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str
         error: the error of a pair with given weights.
         members: M×K weights, one row per member: one row for each expert alone, and zeros for the frozen network.
         pairs: validation images.
-        kind: `best`, a single member, or `oracle`, any convex mixture of the members.
+        kind: `best` (the best single member) or `oracle` (the best convex mixture of the members).
     """
     candidates = [*members] if kind == "best" else [*members, descend(error, members, pairs)]
 

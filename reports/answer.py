@@ -78,7 +78,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
 
 
 def gains(tables: Sequence[Table]) -> list[str]:
-    """Return a sentence on the largest gain over frozen on each task that is neither hybrid nor a control."""
+    """Return, for each task that is neither a hybrid nor a control, a sentence on the largest gain over frozen."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -107,7 +107,7 @@ def controls(tables: Sequence[Table]) -> list[str]:
 
 
 def _petl_gains(table: Table, place: int) -> dict[str, float]:
-    """Return each PETL method's difference from the frozen network in a column, in dB."""
+    """Return, for one column, each PETL method's difference from the frozen network in dB."""
     petl = ((row.label, row.values[place].frozen) for row in table.rows if row.kind == "petl")
     return {label: gain for label, gain in petl if gain is not None}
 

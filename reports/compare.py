@@ -138,7 +138,7 @@ def _gaps(gaps: Mapping[Place, float]) -> list[list[float]]:
 
 
 def _key_components(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
-    """Yield the key components that differ between cells of the same seed."""
+    """Yield the components of the key that differ between cells with the same seed."""
     then = {record.cell.seed: record.key_components for record in before}
     pairs = [(then[seed], record.key_components) for record in after if (seed := record.cell.seed) in then]
     for name in sorted({name for pair in pairs for part in pair for name in part}):

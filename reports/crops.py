@@ -16,7 +16,7 @@ MOST = 3
 
 
 class CropBox(TypedDict):
-    """A square crop: its upper left corner, its side in pixels, and the PSNR of each version on it, in dB."""
+    """A square crop: its upper-left corner, its side in pixels, and the PSNR of each version on it, in dB."""
 
     x: int
     y: int

@@ -85,7 +85,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Return strength, low energy and channel variance of N×C×H×W maps; N×C channel values have no low energy."""
+    """Return strength and channel variance, and, for N×C×H×W maps but not for N×C values, low-frequency energy."""
     found = {"strength": float(values.abs().mean())}
     if values.ndim == 4:
         found["low_energy"] = low_energy(values)

@@ -50,7 +50,7 @@ def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], r
 
 def _first(use: Use, overlap: Overlap) -> str:
     if not overlap.found:
-        return f"test set {overlap.test} leaks from {use}: {overlap.statement}"
+        return f"test set {overlap.test} overlaps with {use}: {overlap.statement}"
     first = overlap.found[0]
     others = f", and {overlap.images - 1} more" if overlap.images and overlap.images > 1 else ""
     return f"test image {overlap.test}/{first.image} is in {use} as {first.found_in} ({first.how}){others}"

@@ -24,7 +24,7 @@ STEP = 10**0.5
 
 @dataclass(frozen=True)
 class Half:
-    """A half trial: training at the chosen rate for half of the steps.
+    """A half trial: training at the chosen learning rate for half of the steps.
 
     Attributes:
         steps: number of steps, over which the complete learning-rate schedule runs.

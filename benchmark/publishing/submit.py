@@ -1,4 +1,4 @@
-"""Packing of the finished cells of a store into one archive."""
+"""Packing of a store's finished cells into one archive."""
 
 from __future__ import annotations
 

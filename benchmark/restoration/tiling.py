@@ -124,7 +124,7 @@ def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
     """Average the inner halves of windows placed at a stride of a quarter of their side.
 
-    The outermost windows supply the borders; the remainder that no window covers is left out.
+    The outermost windows also supply the borders. Rows and columns at the end that no window covers are left out.
     """
     dropped = torch.zeros(window // 4 * scale)
     rows, columns = (

@@ -135,7 +135,7 @@ def components(paths: Iterable[Path]) -> tuple[str, ...]:
 
 
 def entry_of(file: str, digest: str, table: Mapping[str, RevisionEntry]) -> RevisionEntry:
-    """Return the entry of a file, even if the file has been moved without a change of its code.
+    """Return a file's entry, even if the file has been moved, as long as its code is unchanged.
 
     Raises:
         PetlirError: the table has no entry for the file.

@@ -1,4 +1,4 @@
-"""Distributions over images: gains of each method on each image, and the images on which methods differ most."""
+"""Distributions of each method's gains over images, and the images on which methods differ most."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ Figures = Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 
 
 def over_tasks(found: Figures) -> Iterator[tuple[FigureKey, list[GridPoint]]]:
-    """Yield means of the points that all tasks share, for each budget, device, image set and regime with several tasks.
+    """Yield means over tasks, for each combination of budget, device, image set and regime with several tasks.
+
+    Only the points that all of these tasks share are included.
 
     A point is the mean over tasks, computed separately for each seed, with the scores of each task under its headline
     protocol. A point is left out if its tasks have different numbers of seeds.

@@ -1,4 +1,4 @@
-"""The page of a task: distributions over images, training curves, and the images on which methods differ most."""
+"""The page of a task: distributions of per-image gains, training curves, and images on which methods differ most."""
 
 from __future__ import annotations
 

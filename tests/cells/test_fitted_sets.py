@@ -131,7 +131,7 @@ def test_what_weights_were_pre_trained_on_is_looked_at(lab):
     (cell,) = Planner(request).cells
     card = Card("", (), {}, "", {}, sets=("folder:small-test",))
     with pytest.raises(
-        PetlirError, match=r"test set small-test leaks from folder:small-test \(pre-training of ipt-nano\)"
+        PetlirError, match=r"test set small-test overlaps with folder:small-test \(pre-training of ipt-nano\)"
     ):
         guard.refuse([cell], request.context.plugins, {"ipt-nano": card}, request.context.root)
 

@@ -275,7 +275,7 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
 
 
 def test_a_training_image_that_is_a_test_image_is_refused(lab, tmp_path):
-    with pytest.raises(PetlirError, match="task leaky: test set small-test leaks from folder:small-test"):
+    with pytest.raises(PetlirError, match="task leaky: test set small-test overlaps with folder:small-test"):
         lab.run(tmp_path, tasks="leaky")
 
 

@@ -16,7 +16,7 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import store_at
 
 OPEN = ("missing", "stale", "failed", "to be tuned")
-"""States of cells that a run processes."""
+"""The states in which a run processes a cell."""
 Taken = tuple[float | None, int | None, str]
 NOTHING: Taken = (None, None, "")
 
