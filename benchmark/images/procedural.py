@@ -63,14 +63,15 @@ def _draw(
     """Write `leaf` to the background pixels that its shape covers: an ellipse, box or rhombus, possibly cut or bent."""
     angle, shape, cut, bend = rng.uniform(0, np.pi), rng.random(), rng.uniform(-1, 2), rng.normal() * 0.15
     cos, sin = np.cos(angle), np.sin(angle)
-    reach = max(axes) * 1.5
-    low, high = np.clip([centre - reach, centre + reach + 1], 0, labels.shape[0]).astype(int)
-    view = labels[low[0] : high[0], low[1] : high[1]]
+    width = axes[1] + (abs(bend) * axes[0] if shape < 0.3 else 0)
+    rows = _span(centre[0], abs(sin) * axes[0] + abs(cos) * width, labels.shape[0])
+    columns = _span(centre[1], abs(cos) * axes[0] + abs(sin) * width, labels.shape[1])
+    view = labels[rows, columns]
     ground = view > leaf
     if not ground.any():
         return
-    y = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(centre[0])
-    x = np.arange(low[1], high[1], dtype=np.float32)[None] - np.float32(centre[1])
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(centre[0])
+    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] - np.float32(centre[1])
     u = np.abs((x * np.float32(cos) + y * np.float32(sin)) / np.float32(axes[0]))
     v = (y * np.float32(cos) - x * np.float32(sin)) / np.float32(axes[1])
     if shape < 0.3:
@@ -79,6 +80,11 @@ def _draw(
     if cut < 0.6:
         inside &= v < cut
     np.copyto(view, leaf, where=inside & ground)
+
+
+def _span(centre: float, reach: float, side: int) -> slice:
+    """Return the pixels of an axis that are at most `reach` from the centre, within the image."""
+    return slice(int(min(max(centre - reach - 1, 0), side)), int(min(max(centre + reach + 2, 0), side)))
 
 
 def _norm(u: Array, v: Array, shape: float) -> Array:

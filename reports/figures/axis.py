@@ -34,7 +34,7 @@ class Axis:
         unit: float = 10 ** math.floor(math.log10(rough))
         step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
-        return [round(n * step, 10) for n in range(first, last + 1)]
+        return [min(max(round(n * step, 10), self.low), self.high) for n in range(first, last + 1)]
 
     def _decades(self) -> list[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
