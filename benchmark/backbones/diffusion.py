@@ -175,7 +175,7 @@ class LatentDiffusion(Backbone):
             PetlirError: the network does not have a linear autoencoder.
         """
         if self.linear is None:
-            raise PetlirError(f"{self.name} has no linear autoencoder")
+            raise PetlirError(f"{self.name} does not have a linear code")
         self.linear.fit(2 * images - 1)
         for name in ("quant_conv", "decoder.conv_out"):
             for parameter in self.autoencoder.get_submodule(name).parameters():
