@@ -217,17 +217,22 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
     low, high, before = 1, 2, 0
     while before < (now := counted(high)) < wanted:  # the count stops growing once the rank is full
         low, high, before = high, high * 2, now
+    interpolations = 2  # most counts are linear in the option; the others are bisected
     while high - low > 1:
-        middle = (low + high) // 2
+        middle, grown = (low + high) // 2, counted(high) - counted(low)
+        if interpolations and grown:
+            interpolations -= 1
+            middle = low + (wanted - counted(low)) * (high - low) // grown
+            middle = min(max(middle, low + 1), high - 1)
         low, high = (middle, high) if counted(middle) < wanted else (low, middle)
     return at(min(low, high, key=lambda value: abs(counted(value) - wanted)))
 
 
 def sized(method: Method, size: str, total: int, count: Callable[[Method], int]) -> tuple[Method, str]:
     """Return the method scaled to `size` (see `target`), and a message if it misses the size (see `missed`)."""
-    wanted = target(size, total)
-    found = solve(method, wanted, count)
-    return found, missed(found, wanted, count(found))
+    wanted, counted = target(size, total), cache(count)
+    found = solve(method, wanted, counted)
+    return found, missed(found, wanted, counted(found))
 
 
 def missed(method: Method, wanted: int, found: int) -> str:

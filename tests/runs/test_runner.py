@@ -160,6 +160,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
     assert not list(killed.glob("work/*"))
 
 
+@pytest.mark.long
 def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
     """Both runners get the same cells, one of which requires another; this process joins during the first cell."""
     methods = "frozen,lora,bitfit,follower,elsewhere"
