@@ -183,14 +183,17 @@ def test_a_size_in_parameters(size, wanted):
     assert grid.target(size, 1_000_000) == wanted
 
 
-@given(st.integers(1, 500), st.integers(0, 50), st.integers(0, 5_000))
-def test_the_size_option_comes_nearest(slope: int, offset: int, wanted: int) -> None:
+@given(st.integers(1, 500), st.integers(0, 9), st.integers(0, 50), st.integers(0, 5_000))
+def test_the_size_option_comes_nearest(slope: int, curvature: int, offset: int, wanted: int) -> None:
+    def size(rank: int) -> int:
+        return curvature * rank**2 + slope * rank + offset
+
     def count(method: Method) -> int:
         assert isinstance(method, Knobs)
-        return slope * method.rank + offset
+        return size(method.rank)
 
     found = count(grid.solve(Knobs(alpha=3), wanted, count))
-    best = min((slope * rank + offset for rank in range(1, wanted // slope + 3)), key=lambda size: abs(size - wanted))
+    best = min(map(size, range(1, wanted // slope + 3)), key=lambda one: abs(one - wanted))
     assert abs(found - wanted) == abs(best - wanted)
 
 
