@@ -119,8 +119,9 @@ def rankable(
     """
     gain = pretraining_gain(references)
     if gain is not None and gain < WORTH_ADAPTING:
+        better = f"only {gain:.2f} dB better" if gain >= 0 else f"{-gain:.2f} dB worse"
         return {}, (
-            f"full fine-tuning is {gain:+.2f} dB above training from scratch, less than {WORTH_ADAPTING} dB: "
+            f"full fine-tuning is {better} than training from scratch (expected: at least {WORTH_ADAPTING} dB better); "
             "this task does not need the pre-trained weights"
         )
     label, converged = np.asarray(rows.label), np.asarray(rows.converged) == True  # noqa: E712 - None is not True
