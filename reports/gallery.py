@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -18,6 +18,7 @@ from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring.registry import LEADING, METRICS, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
+from petlir.reports import kept_crops
 from petlir.reports.crops import Contrast, CropBox, Pixels, contrast, crops
 from petlir.reports.formats import decibel
 from petlir.reports.titles import title
@@ -36,10 +37,14 @@ class Picture(TypedDict):
 
 
 class Photograph(TypedDict):
-    """A photograph in all versions, from the degraded to the clean one."""
+    """A photograph in all versions, from the degraded to the clean one.
+
+    `part` describes the crop if the store keeps only a crop; the scores are then still those of the whole photograph.
+    """
 
     set: str
     name: str
+    part: str
     protocol: str
     width: int
     height: int
@@ -67,6 +72,39 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
         tasks: the known tasks by name, for their titles.
     """
     found = []
+    for group, task, mine in _tasks_with_images(records, store):
+        shown = [_photograph(score, mine, store, images) for score in _photographs(mine)]
+        if there := [image for image in shown if image]:
+            found.append(Shown(group=group, task=task, title=title(task, tasks), images=there))
+    return found
+
+
+def keep_crops(records: Sequence[Record], store: Path, into: Path, most: int) -> int:
+    """Copy crops of the photographs in which methods differ most to another store; return the number of photographs.
+
+    Args:
+        records: the records of the store; the first of several seeds is used.
+        store: the store with the images.
+        into: the store that keeps the crops.
+        most: the maximum number of photographs of each task.
+    """
+    kept = 0
+    for _, _, mine in _tasks_with_images(records, store):
+        found = []
+        for score in _photographs(mine):
+            paths = [path for _, path, *_ in _sources(score, mine, store)]
+            images = {path: shown for path in paths if (shown := pixels(store / path)) is not None}
+            restored = [index for index, path in enumerate(images) if "restored" in path.parts]
+            if paths[-1] in images and (boxes := crops([*images.values()], restored, images[paths[-1]])):
+                found.append((contrast([*images.values()], restored, boxes[0])["levels"], images, boxes[0]))
+        for _, images, box in sorted(found, key=lambda one: -one[0])[:most]:
+            kept_crops.write(into, images, box)
+            kept += 1
+    return kept
+
+
+def _tasks_with_images(records: Sequence[Record], store: Path) -> Iterator[tuple[str, str, list[Record]]]:
+    """Yield the title of each group, a task, and a record of each method, if the store has images of the task."""
     for group, members in grouped(records).items():
         by_task: dict[str, list[Record]] = {}
         for record in members:
@@ -74,19 +112,16 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
                 by_task.setdefault(record.cell.task, []).append(record)
         for task, done in sorted(by_task.items()):
             mine = _first_seeds(done)
-            if not _has_images(mine, store):
-                continue
-            shown = [_photograph(score, mine, store, images) for score in _photographs(mine)]
-            if there := [image for image in shown if image]:
-                found.append(Shown(group=group.title, task=task, title=title(task, tasks), images=there))
-    return found
+            if _has_images(mine, store):
+                yield group.title, task, mine
 
 
 def _has_images(records: Sequence[Record], store: Path) -> bool:
     """Return whether the store has images of the task of these records; some stores hold only records."""
-    cells = Store(store)
+    cells, shared = Store(store), _shared(records, store)
     folders = (cells.cell_folder(record.cell, record.key) / "restored" for record in records)
-    return (store / _shared(records, store)).is_dir() or any(folder.is_dir() for folder in folders)
+    kept = store / kept_crops.FOLDER / shared
+    return (store / shared).is_dir() or kept.is_dir() or any(folder.is_dir() for folder in folders)
 
 
 def _first_seeds(records: Iterable[Record]) -> list[Record]:
@@ -109,10 +144,14 @@ def _photographs(records: Sequence[Record]) -> list[Score]:
 
 def _photograph(score: Score, records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
     """Return the degraded, restored and clean versions of a photograph; None if fewer than two are stored."""
+    sources = _sources(score, records, store)
+    clean = sources[-1][1]
+    place = "" if (store / clean).is_file() else kept_crops.find(store, clean)
     pictures = [
         (Picture(label=label, src=src, score=words, psnr=psnr), shown)
-        for label, source, words, psnr in _sources(score, records, store)
-        if (src := _copy(store, source, images)) and (shown := pixels(images.parent / src)) is not None
+        for label, whole, words, psnr in sources
+        if (src := _copy(store, kept_crops.crop_of(whole, place) if place else whole, images))
+        and (shown := pixels(images.parent / src)) is not None
     ]
     if len(pictures) < 2:
         return None
@@ -123,6 +162,7 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
     return Photograph(
         set=score.set,
         name=score.image,
+        part=f"{width}×{height} pixels at {place.removeprefix('@')}" if place else "",
         protocol=score.protocol or "",
         width=width,
         height=height,

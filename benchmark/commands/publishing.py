@@ -96,12 +96,19 @@ def merge(
         bool,
         typer.Option("--without-images", help="omit images and adapters of reference methods, as in the leaderboard"),
     ] = False,
+    crops: Annotated[int, typer.Option("--crops", min=0, help="keep crops of this number of photographs per task")] = 0,
 ) -> None:
     """Merge the cells of several stores into one; existing cells are kept."""
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
         echo(f"{source}: {counted(take(source, into, without_images=without_images), 'cell')} copied to {into}")
+        if crops:
+            from petlir.reports.frame import load
+            from petlir.reports.gallery import keep_crops
+
+            kept = keep_crops(load(source, lambda line: echo(line, err=True)), source, into, crops)
+            echo(f"{source}: crops of {counted(kept, 'photograph')} kept in {into}")
 
 
 @app.command()

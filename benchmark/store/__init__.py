@@ -101,7 +101,7 @@ class Store:
     def shared_by(self, record: schema.Done) -> Path:
         """Return the folder of the degraded and clean images of a record; older stores have one folder per task."""
         own = self.shared(record.cell, record.digests.data)
-        return own if own.is_dir() else own.parent
+        return own if own.is_dir() or not own.parent.is_dir() else own.parent
 
     def files(self) -> list[Path]:
         """Return the record files of all cells, sorted."""

@@ -28,7 +28,7 @@ function fill(select, options, otherwise) {
 function choose() {
   fill(group, [...new Set(gallery.map((entry) => entry.group))].map((name) => [name, name]));
   fill(task, tasks().map((entry) => [entry.task, entry.title]));
-  fill(image, images().map((one) => [nameOf(one), `${one.set}: ${one.name} (${one.protocol})`]));
+  fill(image, images().map((one) => [nameOf(one), `${one.set}: ${one.name}${one.part && `, ${one.part}`} (${one.protocol})`]));
   const labels = current().pictures.map(({ label }) => [label, label]);
   fill(left, labels, labels[0][0]);
   fill(right, labels, "clean");
