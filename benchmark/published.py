@@ -121,7 +121,9 @@ def _rows(path: Path, kind: type[Claim | Ordering]) -> Iterator[tuple[str, dict[
             reader = csv.DictReader(file, strict=True)
             missing = [name for name in wanted if name not in (reader.fieldnames or ())]
             if missing:
-                raise PetlirError(f"{path}: there is no column {', '.join(missing)}; expected {', '.join(wanted)}")
+                raise PetlirError(
+                    f"{path}: missing {', '.join(missing)} in the header; expected the columns {', '.join(wanted)}"
+                )
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
                 if None in row or None in row.values():

@@ -88,7 +88,7 @@ def test_a_good_row_is_read(tmp_path):
         (HEADER + GOOD.replace("y-crop4", "y-corp4"), "y-corp4"),
         (HEADER + GOOD.replace("32.70", "32,70"), r"line 2: expected 11 fields"),
         (HEADER + GOOD.replace("32.70", "high"), r"line 2: could not convert.*expected PSNR in dB"),
-        (HEADER.replace("protocol,", ""), "there is no column protocol"),
+        (HEADER.replace("protocol,", ""), "missing protocol in the header; expected the columns "),
     ],
 )
 def test_bad_rows_are_refused(tmp_path, text, line):
