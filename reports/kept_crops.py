@@ -28,9 +28,13 @@ def find(store: Path, image: Path) -> str:
         store: the store.
         image: the path of the whole image, relative to the store.
     """
+    return next(iter(_places(store, image)), "")
+
+
+def _places(store: Path, image: Path) -> list[str]:
     found = (store / FOLDER / image.parent).glob(f"{glob.escape(image.stem)}@*.png")
-    places = (path.stem.removeprefix(image.stem) for path in sorted(found))
-    return next(filter(PLACE.fullmatch, places), "")
+    places = (path.stem.removeprefix(image.stem) for path in found)
+    return sorted(filter(PLACE.fullmatch, places))
 
 
 def crop_of(image: Path, place: str) -> Path:
@@ -39,7 +43,7 @@ def crop_of(image: Path, place: str) -> Path:
 
 
 def write(into: Path, images: Mapping[Path, Pixels], box: CropBox) -> None:
-    """Write the crops around a box of all versions of a photograph.
+    """Write the crops around a box of all versions of a photograph; they replace crops at other places.
 
     Args:
         into: the store that keeps the crops.
@@ -57,4 +61,6 @@ def write(into: Path, images: Mapping[Path, Pixels], box: CropBox) -> None:
         scale = height // image.shape[0]
         if image.shape[:2] == (height // scale, width // scale):
             rows, columns = (slice(start // scale, (start + side) // scale) for start in (y, x))
+            for earlier in _places(into, path):
+                (into / crop_of(path, earlier)).unlink()
             write_png(into / crop_of(path, f"@{x},{y}"), image[rows, columns])

@@ -57,6 +57,13 @@ def test_a_merged_store_without_images_shows_the_crops(tmp_path, capsys):
         np.testing.assert_array_equal(imread(crop), imread(whole)[top : top + 60, left : left + 60])
 
 
+def test_a_crop_replaces_an_earlier_one_of_the_same_image(tmp_path):
+    images = {CLEAN: np.zeros((300, 300, 3), np.uint8)}
+    for corner in (0, 260):
+        kept_crops.write(tmp_path, images, CropBox(x=corner, y=corner, side=32, scores=[]))
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["a@180,180.png"]
+
+
 def test_without_crops_nothing_is_kept(tmp_path, capsys):
     source = write_store(tmp_path / "source", smoke_records())
     assert command(capsys, "merge", source, "--into", tmp_path / "into", "--without-images")[0] == 0
