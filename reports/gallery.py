@@ -92,10 +92,12 @@ def keep_crops(records: Sequence[Record], store: Path, into: Path, most: int) ->
     for _, _, mine in _tasks_with_images(records, store):
         found = []
         for score in _photographs(mine):
-            paths = [path for _, path, *_ in _sources(score, mine, store)]
-            images = {path: shown for path in paths if (shown := pixels(store / path)) is not None}
+            # The stores may have different layouts of shared images.
+            paths, targets = ([path for _, path, *_ in _sources(score, mine, root)] for root in (store, into))
+            read = zip(targets, map(pixels, (store / path for path in paths)), strict=True)
+            images = {target: shown for target, shown in read if shown is not None}
             restored = [index for index, path in enumerate(images) if "restored" in path.parts]
-            if paths[-1] in images and (boxes := crops([*images.values()], restored, images[paths[-1]])):
+            if targets[-1] in images and (boxes := crops([*images.values()], restored, images[targets[-1]])):
                 found.append((contrast([*images.values()], restored, boxes[0])["levels"], images, boxes[0]))
         for _, images, box in sorted(found, key=lambda one: -one[0])[:most]:
             kept_crops.write(into, images, box)
