@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from petlir.benchmark.scoring.evaluate import write_png
+from petlir.benchmark.images import png
 from petlir.reports.crops import CropBox, Pixels
 
 FOLDER = "crops"
@@ -63,4 +63,4 @@ def write(into: Path, images: Mapping[Path, Pixels], box: CropBox) -> None:
             rows, columns = (slice(start // scale, (start + side) // scale) for start in (y, x))
             for earlier in _places(into, path):
                 (into / crop_of(path, earlier)).unlink()
-            write_png(into / crop_of(path, f"@{x},{y}"), image[rows, columns])
+            png.write(into / crop_of(path, f"@{x},{y}"), image[rows, columns])
