@@ -61,6 +61,6 @@ def write(into: Path, images: Mapping[Path, Pixels], box: CropBox) -> None:
         scale = height // image.shape[0]
         if image.shape[:2] == (height // scale, width // scale):
             rows, columns = (slice(start // scale, (start + side) // scale) for start in (y, x))
-            for earlier in _places(into, path):
+            png.write(into / crop_of(path, place := f"@{x},{y}"), image[rows, columns])
+            for earlier in set(_places(into, path)) - {place}:
                 (into / crop_of(path, earlier)).unlink()
-            png.write(into / crop_of(path, f"@{x},{y}"), image[rows, columns])
