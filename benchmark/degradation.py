@@ -114,7 +114,7 @@ class Chain(Degradation):
     def __post_init__(self) -> None:
         prepares = [step.whole for step in self.steps]
         if prepares != sorted(prepares, reverse=True):
-            raise PetlirError("a chain of degradations must do its whole-image steps before its noise")
+            raise PetlirError("a chain of degradations must apply its whole-image steps before it adds noise")
 
     @property
     def simulated(self) -> str:

@@ -31,7 +31,7 @@ class GaussianBlur(Degradation):
 
     def __post_init__(self) -> None:
         if self.sigma < 0:
-            raise PetlirError(f"the sigma of a Gaussian blur is 0 or more, not {self.sigma}")
+            raise PetlirError(f"the sigma of a Gaussian blur must be 0 or more, not {self.sigma}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the whole image, H×W×3 uint8, blurred; `rng` is not used."""
@@ -57,7 +57,7 @@ class MotionBlur(Degradation):
 
     def __post_init__(self) -> None:
         if self.length < 0:
-            raise PetlirError(f"the length of a motion blur is 0 or more, not {self.length}")
+            raise PetlirError(f"the length of a motion blur must be 0 or more, not {self.length}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the whole image, H×W×3 uint8, blurred; `rng` is not used."""
@@ -108,7 +108,7 @@ class Resized(Degradation):
 
     def __post_init__(self) -> None:
         if self.ratio < 1:
-            raise PetlirError(f"the ratio of a resizing is 1 or more, not {self.ratio}")
+            raise PetlirError(f"the ratio of a resizing must be 1 or more, not {self.ratio}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the whole image, H×W×3 uint8, downscaled and then upscaled to its original size; `rng` is not used."""

@@ -55,9 +55,9 @@ class Jpeg(Degradation):
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
-            raise PetlirError(f"the quality of a JPEG is 1..100, not {self.quality}")
+            raise PetlirError(f"the quality of a JPEG image must be between 1 and 100, not {self.quality}")
         if self.on not in ("images", "crops"):
-            raise PetlirError(f"a JPEG compresses 'images' or 'crops', not {self.on!r}")
+            raise PetlirError(f"JPEG compression applies to 'images' or 'crops', not {self.on!r}")
         if self.subsampling not in SUBSAMPLINGS:
             raise unknown("chroma subsampling", self.subsampling, SUBSAMPLINGS)
 

@@ -1,12 +1,17 @@
 """Test latent diffusion: published counts, strict keys, diffusers' forward passes, linear autoencoder, and LoRAs."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
 
 from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.diffusion import SMALL, LatentDiffusion
 from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.contract import BACKBONE_POINTS, examine, findings
+from petlir.benchmark.contract.backbone_points import BackboneTrial
+from petlir.benchmark.contract.toy_model import ToyTrial, alive
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.bundled import PHOTOGRAPHS
 from petlir.benchmark.images.catalogue import image_set
@@ -24,20 +29,8 @@ from petlir.methods.lora import LoRA
 from petlir.methods.uir_lora import UIRLoRA
 from tests.helpers.engine import draw, save
 
-
-def test_without_diffusers_the_message_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(PetlirError, match=r"petlir\[diffusion\]"):
-        build("diffusion-nano")
-    assert build("nafnet-nano").heads["restore"] == 1
-
-
-pytest.importorskip("diffusers")
-from petlir.benchmark.backbones.diffusion import SMALL, LatentDiffusion  # noqa: E402
-from petlir.benchmark.contract import findings  # noqa: E402
-from petlir.benchmark.contract.backbone_points import BackboneTrial  # noqa: E402
-from petlir.benchmark.contract.toy_model import ToyTrial, alive  # noqa: E402
-
+# every test process collects this file, and importing diffusers takes seconds
+pytestmark = pytest.mark.skipif(find_spec("diffusers") is None, reason="diffusers is not installed")
 LORA = LoRA(rank=2, sites="all")
 NAMES = "one+two"
 
@@ -45,6 +38,18 @@ NAMES = "one+two"
 def small() -> LatentDiffusion:
     torch.manual_seed(0)
     return LatentDiffusion("latent-diffusion", SMALL)
+
+
+@pytest.fixture(scope="module")
+def trial() -> BackboneTrial:
+    return BackboneTrial(small)
+
+
+def test_without_diffusers_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PetlirError, match=r"petlir\[diffusion\]"):
+        build("diffusion-nano")
+    assert build("nafnet-nano").heads["restore"] == 1
 
 
 def test_the_published_network_has_its_published_counts():
@@ -61,8 +66,9 @@ def test_the_nano_is_small():
     assert sum(parameter.numel() for parameter in network.parameters()) <= 4e6
 
 
-@pytest.mark.parametrize("result", findings(BackboneTrial(small)), ids=lambda result: result.name)
-def test_the_backbone_contract(result):
+@pytest.mark.parametrize("point", BACKBONE_POINTS)
+def test_the_backbone_contract(trial, point):
+    result = examine(point, trial)
     assert result.passed, result.detail
 
 

@@ -101,8 +101,8 @@ def test_resizing_takes_away_what_the_small_image_cannot_hold():
 @pytest.mark.parametrize(
     ("make", "line_of"),
     [
-        (lambda: GaussianBlur(-1), "sigma of a Gaussian blur is 0 or more, not -1"),
-        (lambda: MotionBlur(-2, 0), "length of a motion blur is 0 or more, not -2"),
+        (lambda: GaussianBlur(-1), "sigma of a Gaussian blur must be 0 or more, not -1"),
+        (lambda: MotionBlur(-2, 0), "length of a motion blur must be 0 or more, not -2"),
         (lambda: RandomMotionBlur(2), "motion blur: shortest is 3.0, expected 0 to the longest length, 2 pixels"),
         (lambda: Resized(0.5), "ratio of a resizing is 1 or more, not 0.5"),
     ],

@@ -110,9 +110,9 @@ def test_training_crops_are_kept_as_test_images_unless_said():
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: GaussianNoise(30, "round"), "unknown way to keep a noisy image 'round'; did you mean 'rounded'?"),
-        (lambda: Jpeg(30, on="patches"), "a JPEG compresses 'images' or 'crops', not 'patches'"),
-        (lambda: Chain((Jpeg(30, on="crops"), Bicubic(2))), "must do its whole-image steps before its noise"),
+        (lambda: GaussianNoise(30, "round"), "unknown storage format of a noisy image 'round'; did you mean"),
+        (lambda: Jpeg(30, on="patches"), "JPEG compression applies to 'images' or 'crops', not 'patches'"),
+        (lambda: Chain((Jpeg(30, on="crops"), Bicubic(2))), "must apply its whole-image steps before it adds noise"),
     ],
 )
 def test_what_is_no_variant_is_named(make, line):
