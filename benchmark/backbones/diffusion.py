@@ -74,7 +74,9 @@ class DiffusionConfig:
         if self.output not in OUTPUTS:
             raise unknown("output of a diffusion network", self.output, OUTPUTS)
         if not 0 <= self.time_step < STEPS:
-            raise PetlirError(f"the time step of a diffusion network must be between 0 and {STEPS - 1}, not {self.time_step}")
+            raise PetlirError(
+                f"the time step of a diffusion network must be between 0 and {STEPS - 1}, not {self.time_step}"
+            )
         least = self.factor << (len(self.channels) - 1)
         if self.window < least or self.window % least:
             raise PetlirError(f"the window of this diffusion network must be a multiple of {least}, not {self.window}")

@@ -138,7 +138,7 @@ def findings(trial: ToyTrial | BackboneTrial) -> list[CheckResult]:
 def unsupported(trial: ToyTrial | BackboneTrial) -> CheckResult | None:
     """Return a result if the method does not support the network or if `supports` fails, else None."""
     try:
-        with preserved():
+        with preserved(trial.functions):
             reason = trial.obstacle
     except RAISED as error:
         return CheckResult("supported", False, told(error))
@@ -157,7 +157,7 @@ def points(trial: ToyTrial | BackboneTrial) -> list[str]:
 def examine(point: str, trial: ToyTrial | BackboneTrial) -> CheckResult:
     """Check one point of the contract by name; any exception counts as a failure of this point."""
     try:
-        with preserved():
+        with preserved(trial.functions):
             if isinstance(trial, BackboneTrial):
                 fault = BACKBONE_POINTS[point](trial)
             elif point in COMPARING and not trial.evaluation.repeats:

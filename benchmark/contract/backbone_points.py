@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Block, Site
 from petlir.benchmark.backbones.meta_device import without_memory
-from petlir.benchmark.contract.global_state import global_state
+from petlir.benchmark.contract.global_state import functions, global_state
 from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, alive, apart
 from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.grid import methods
@@ -29,11 +29,15 @@ class BackboneTrial:
 
     Args:
         build: builder of the small network, with randomly drawn weights.
+
+    Attributes:
+        functions: the libraries' functions before the network is built.
     """
 
     obstacle: str | None = None
 
     def __init__(self, build: Callable[[], Backbone]) -> None:
+        self.functions = functions()
         self.build = build
         self.example = self.network()
         self.heads = dict(self.example.heads)

@@ -83,11 +83,11 @@ def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
     return len(known) == len(now) and all(map(operator.is_, known.values(), now.values()))
 
 
-def defined_by(plugin: str) -> list[str]:
-    """Return the names of library functions that have been replaced by functions of a plugin's module."""
+def defined_by(plugin: str, known: Attributes) -> list[str]:
+    """Return the names of library functions in `known` that are in fact functions of a plugin's module."""
     return [
         spelled((owner, name))
-        for owner, attributes in functions().items()
+        for owner, attributes in known.items()
         if not owner.__name__.startswith("petlir.")
         for name, value in attributes.items()
         if callable(value) and _origin(value) == plugin
@@ -108,16 +108,20 @@ def spelled(place: Place) -> str:
 
 
 @contextmanager
-def preserved() -> Iterator[None]:
-    """Restore random states, common settings and replaced functions after the block, which cannot end the process."""
-    before, numbers, generator = functions(), np.random.get_state(), random.getstate()
+def preserved(known: Attributes) -> Iterator[None]:
+    """Restore random states, common settings and replaced functions after the block, which cannot end the process.
+
+    Args:
+        known: the functions to restore, as returned by `functions`, which takes longer than many blocks.
+    """
+    numbers, generator = np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]
     with without_exit(), torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
         try:
             yield
         finally:
-            for (owner, name), value in replaced(before).items():
+            for (owner, name), value in replaced(known).items():
                 setattr(owner, name, value)
             for now, then in zip(_hooks(), hooks, strict=True):
                 now.clear()

@@ -18,6 +18,7 @@ from petlir.benchmark.backbones.ipt import IPT
 from petlir.benchmark.backbones.nafnet import NAFNet
 from petlir.benchmark.backbones.restormer import Restormer
 from petlir.benchmark.cell import Cell, Chosen
+from petlir.benchmark.contract.global_state import functions
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.training.adaptation import Adapted, adapt
@@ -152,6 +153,9 @@ class ToyTrial:
         build: builder of a small network.
         weights: the network's weights; by default the weights with which it is built.
         finished: stored tensors of required cells by method, task and seed; missing cells are trained.
+
+    Attributes:
+        functions: the libraries' functions before the method does anything.
     """
 
     def __init__(
@@ -161,6 +165,7 @@ class ToyTrial:
         weights: Stored | None = None,
         finished: Mapping[Finished, Stored] | None = None,
     ) -> None:
+        self.functions = functions()
         self.method, self.build = method, build
         first = build()
         self.weights = weights or {name: tensor.clone() for name, tensor in first.state_dict().items()}

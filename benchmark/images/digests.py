@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixels_digest
+from petlir.benchmark.images.mapped import decoded
 
 CROP = 12
 """The multiple to which images are cropped, so that versions cropped to multiples of 2, 3, 4, 6 or 12 agree."""
@@ -39,7 +40,8 @@ def digest_of(images: ImageSet, root: Path | None) -> str:
         PetlirError: the set is missing or incomplete, an image or a pair is invalid, or the images differ from the
             catalogued images.
     """
-    found = digests(images.name, images.index(root))
+    entries = images.index(root)
+    found = digests(images.name, entries, _mapped(images.name, entries))
     if images.known not in (None, found.content):
         raise PetlirError(different(images, found))
     return found.named
@@ -54,15 +56,32 @@ def different(images: ImageSet, found: Digests) -> str:
     )
 
 
-def digests(name: str, entries: Sequence[ImageEntry]) -> Digests:
-    """Return the digests of these images, from the cache if no file has changed."""
+def digests(name: str, entries: Sequence[ImageEntry], samples: Iterable[Sample] | None = None) -> Digests:
+    """Return the digests of these images, from the cache if no file has changed.
+
+    Args:
+        name: name of the set.
+        entries: its images.
+        samples: the same images as they are read; by default they are read here, one after the other.
+    """
     path = cache_folder() / "digests" / f"{name}-{_state(entries)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Digests(**json.loads(path.read_text(encoding="utf-8")))
-    found = _computed(entry.read() for entry in entries)
+    found = _computed(samples or (entry.read() for entry in entries))
     with contextlib.suppress(OSError):  # without a writable cache, the next call only takes longer
         store_text(path, json.dumps(asdict(found)))
     return found
+
+
+def _mapped(name: str, entries: Sequence[ImageEntry]) -> Iterator[Sample]:
+    """Read the images through the cache of decoded images, because training or scoring needs them there next."""
+    clean = decoded(name, [entry.clean for entry in entries]).images
+    readers = [entry.degraded for entry in entries if entry.degraded]
+    degraded = decoded(f"{name}-shipped", readers).images if readers else [None] * len(entries)
+    for entry, target, image in zip(entries, clean, degraded, strict=True):
+        if image is not None:
+            entry.check(target.shape, image.shape)
+        yield Sample(entry.name, entry.unit, target, image)
 
 
 def _state(entries: Sequence[ImageEntry]) -> str:

@@ -102,7 +102,7 @@ def test_what_moves_in_evaluation_does_not_read_as_a_merge_failure():
 
 def test_functions_are_put_back_after_each_point():
     before = functions()
-    with preserved():
+    with preserved(before):
         torch.nn.functional.__dict__["celu"] = lambda *_: None
         setattr(torch.nn.Linear, "forward", lambda *_: None)  # noqa: B010
         assert {name for _, name in replaced(before)} == {"celu", "forward", "_exit"}, "the last by `preserved` itself"
@@ -111,5 +111,5 @@ def test_functions_are_put_back_after_each_point():
 
 def test_functions_of_a_plugin_in_torch_are_found(monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "celu", lambda features: features)
-    assert defined_by(__name__) == ["torch.nn.functional.celu"]
-    assert defined_by("elsewhere") == []
+    assert defined_by(__name__, functions()) == ["torch.nn.functional.celu"]
+    assert defined_by("elsewhere", functions()) == []

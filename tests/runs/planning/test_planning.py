@@ -187,6 +187,8 @@ class Drops(Method):
 
 
 def test_dropout_that_draws_on_the_device_puts_its_type_into_the_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "data_digest", lambda *_: "")
+    monkeypatch.setattr(planning, "check_images", lambda *_: None)
     plugin = tmp_path / "drops.py"
     plugin.write_text(DROPS)
     monkeypatch.setattr(planning, "pick", lambda device: "cuda:1")
