@@ -1,4 +1,4 @@
-"""The registry of analyses, and their result files."""
+"""The registry of analyses, and a function that writes their results to files."""
 
 from __future__ import annotations
 
