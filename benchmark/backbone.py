@@ -207,7 +207,7 @@ class Backbone(nn.Module, ABC):
     """A restoration network that maps N×3×H×W images in [0, 1] to restored images.
 
     Attributes:
-        name: the backbone's name in the grid.
+        name: the backbone's name in grids.
         heads: upscaling factor of each head by name, in the network's own order.
         window: the only input side length that the network accepts; None if it accepts any.
     """

@@ -1,4 +1,4 @@
-"""A cell: one backbone, method, task, track and seed. Each cell is run, distributed and resumed on its own."""
+"""A cell: one backbone, method, task, track and seed. Each cell is run, distributed and resumed separately."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Common:
         data: digest of all images of the task.
         plugin: revisions of the files that backbone, method and task depend on.
         engine: revisions of the engine's modules.
-        heads: the heads that an image passes through.
+        heads: the output heads through which an image passes.
         protocols: ids of the scoring protocols, each including the network's field of view.
         device: device type if random numbers are drawn on the device; empty if they do not depend on the device.
     """

@@ -85,7 +85,7 @@ def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
 
 
 def curves_of(maps: Sequence[Tensor]) -> Curves:
-    """Return a curve for each image: the mean over the maps for which the curve is defined."""
+    """Return a curve for each image: the mean over those of its maps for which a curve is defined."""
     stacked = np.ma.masked_invalid(np.stack([resampled(relative_log_amplitude(one)) for one in maps]))
     return np.ma.filled(stacked.mean(0), np.nan)
 

@@ -36,7 +36,7 @@ class Interaction(nn.Module):
     """The common part of both kinds of attention: a convolution of the values, and gates for convolution and attention.
 
     Args:
-        width: channels of the features.
+        width: number of channels of the features.
     """
 
     def __init__(self, width: int) -> None:
@@ -83,8 +83,8 @@ class PositionBias(nn.Module):
     """An MLP that maps the offset between two positions to the bias of their attention logit in each head.
 
     Args:
-        width: channels of the attention.
-        heads: attention heads.
+        width: number of channels of the attention.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -123,10 +123,10 @@ class WindowAttention(nn.Module):
     of the official network.
 
     Args:
-        width: channels of query, key and value.
-        heads: attention heads.
+        width: number of channels of query, key and value.
+        heads: number of attention heads.
         window: height and width of a window; both are even.
-        shifted: whether the windows are shifted.
+        shifted: whether the windows are shifted by half their sides.
     """
 
     def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
@@ -182,8 +182,8 @@ class SpatialAttention(Interaction):
     """Attention inside windows: half of the heads use horizontal windows, the other half vertical windows.
 
     Args:
-        width: channels of the features.
-        heads: attention heads.
+        width: number of channels of the features.
+        heads: number of attention heads.
         window: height and width of a horizontal window; vertical windows are transposed.
         shifted: whether the windows are shifted by half their sides.
     """
@@ -230,8 +230,8 @@ class ChannelAttention(Interaction):
     """Attention between the channels of each head, over the whole image.
 
     Args:
-        width: channels of the features.
-        heads: attention heads.
+        width: number of channels of the features.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:

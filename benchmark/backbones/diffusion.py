@@ -38,13 +38,14 @@ class DiffusionConfig:
     """The size of a latent diffusion network; the defaults are the size of Stable Diffusion 2.1 and of sd-turbo.
 
     Attributes:
-        channels: channels of the U-Net's levels, from the resolution of the latent down; the last level has no
-            attention.
+        channels: number of channels of each level of the U-Net, from the resolution of the latent down; the last level
+            has no attention.
         attention_heads: number of attention heads at each level.
         layers: number of residual blocks per level, both in the U-Net and in the autoencoder.
         prompt: number of tokens and of channels of the prompt's embedding.
         latent: number of channels of a latent.
-        autoencoder: channels of the autoencoder's levels, each at half the resolution of the previous level.
+        autoencoder: number of channels of each level of the autoencoder; each level has half the resolution of the
+            previous level.
         middle_attention: whether the autoencoder has an attention layer at its lowest resolution.
         groups: number of groups of the group norms.
         scaling: factor by which the autoencoder's latents are multiplied for the U-Net.
@@ -278,11 +279,11 @@ NANO = DiffusionConfig(
     linear=True,
     window=64,
 )
-"""The size for training and benchmarking within minutes on a CPU; a latent has 16 values per block of 4×4 pixels."""
+"""The network size for training and benchmarking in minutes on a CPU; latents have 16 values per block of 4×4 pixels."""
 SMALL = replace(
     NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
 )
-"""The size for contract checks."""
+"""The network size for contract checks."""
 
 
 def build(

@@ -210,7 +210,7 @@ class EDT(Backbone):
     Args:
         name: name of the network in grids.
         config: size of the network.
-        heads: name of each head → its scale.
+        heads: scale of each head, by name.
     """
 
     paper = Paper.from_bib(__file__, "li2023edt")
@@ -312,7 +312,7 @@ SIZES = {
 }
 """The published sizes."""
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
-"""The size for training and benchmarking within minutes on a CPU; for every head, 48×48 crops give whole windows."""
+"""The network size for training and benchmarking in minutes on a CPU; 48×48 crops give whole windows for all heads."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
 """The heads of `edt-nano`, without `derain_light`.
 

@@ -2,8 +2,8 @@
 
 A 48×48 window passes through the convolutional head of its task and is cut into 3×3 patches. The patches pass through
 an encoder and a decoder, are folded back into a map, and pass through the task's tail. A learned query tells the
-decoder which task it is. State dicts have the keys of the official release, except that packed query, key and value
-projections are separate.
+decoder which task to perform. State dicts have the keys of the official release, except that packed query, key and
+value projections are separate.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class IPT(Backbone):
     Args:
         name: name of the network in grids.
         config: size of the network.
-        heads: name of each head → its scale, in the order of the official scale list.
+        heads: scale of each head, by name, in the order of the official list of scales.
     """
 
     paper = Paper.from_bib(__file__, "chen2021ipt", licence="Apache-2.0")
@@ -304,7 +304,7 @@ class IPT(Backbone):
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """Yield the parameters of the body, head and tail in use, or of all heads and tails if `head` is None.
 
-        The fixed mean shifts are never included.
+        The parameters of the fixed mean shifts are never included.
         """
         yield from self.body.parameters()
         used = range(len(self.heads)) if head is None else [self.head_index(head)]
@@ -347,7 +347,7 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
 
 
 NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
-"""The size for training and benchmarking within minutes on a CPU."""
+"""The network size for training and benchmarking in minutes on a CPU."""
 
 
 def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> IPT:

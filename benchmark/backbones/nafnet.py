@@ -94,7 +94,7 @@ class NAFBlock(nn.Module):
     """A mixer (depthwise convolution, gate, channel attention) and an mlp with a gate, each after a norm.
 
     Args:
-        width: channels.
+        width: number of channels.
         pool: the module that computes the means for channel attention.
     """
 
@@ -178,7 +178,7 @@ class NAFNet(SizePreserving):
         return nn.AdaptiveAvgPool2d(1) if self.config.pooling == "global" else WindowedMean(POOLING_WINDOW >> level)
 
     def restore(self, images: Tensor) -> Tensor:
-        """Restore N×3×H×W images whose sides are multiples of `multiple`."""
+        """Restore N×3×H×W images whose sides are multiples of `multiple(None)`."""
         features, skips = self.intro(images), []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             skips.append(encoder(features))
@@ -227,7 +227,7 @@ def _up(width: int) -> nn.Sequential:
 
 GOPRO = NAFNetConfig(32, (1, 1, 1, 28), 1, (1, 1, 1, 1))
 NANO = NAFNetConfig(16, (1, 1, 2), 4, (1, 1, 1))
-"""The size for training and benchmarking within minutes on a CPU."""
+"""The network size for training and benchmarking in minutes on a CPU."""
 
 
 def build(name: str, config: NAFNetConfig, pooling: str = NAFNetConfig.pooling) -> NAFNet:

@@ -116,8 +116,8 @@ class TransformerBlock(nn.Module):
     """Attention, then a feed-forward layer, each after a norm.
 
     Args:
-        width: channels.
-        heads: attention heads.
+        width: number of channels.
+        heads: number of attention heads.
         config: size of the network.
     """
 
@@ -261,7 +261,7 @@ def _mirrored(length: int, target: int) -> Tensor:
 
 
 NANO = RestormerConfig(12, (1, 1, 1, 2), 1)
-"""The size for training and benchmarking within minutes on a CPU."""
+"""The network size for training and benchmarking in minutes on a CPU."""
 
 
 def sized(

@@ -1,7 +1,7 @@
 """Swin blocks over N×H×W×C features, with attention inside rectangular windows that may be shifted.
 
-Shifted windows follow Swin (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal and half vertical
-windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
+Shifted windows follow Swin (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal windows, the other half
+vertical windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ APART = -100.0
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows, with locally enhanced positions (LePE).
 
-    LePE is a depthwise convolution of the values inside each window (CSWin, §3.3).
+    LePE is a depthwise convolution of the attention values inside each window (CSWin, §3.3).
 
     Args:
-        width: channels of query, key and value.
-        heads: attention heads.
+        width: number of channels of query, key and value.
+        heads: number of attention heads.
         window: height and width of a window.
         shifted: whether the windows are shifted by half their sides.
     """
@@ -132,7 +132,7 @@ class SwinBlock(nn.Module):
     """Attention in horizontal and vertical windows, each on half of the channels, and an MLP, each after a norm.
 
     Args:
-        width: channels of the features.
+        width: number of channels of the features.
         heads: number of attention heads for each half of the channels.
         window: height and width of a horizontal window; vertical windows are transposed.
         hidden: number of channels inside the feed-forward layer.
