@@ -279,7 +279,7 @@ NANO = DiffusionConfig(
     linear=True,
     window=64,
 )
-"""The network size for training and benchmarking in minutes on a CPU; latents have 16 values per block of 4×4 pixels."""
+"""The network size for training and benchmarking in minutes on a CPU; a latent has 16 values per 4×4 pixel block."""
 SMALL = replace(
     NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
 )
