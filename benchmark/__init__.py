@@ -1,1 +1,1 @@
-"""The benchmark engine. It does not depend on any particular method or task."""
+"""The benchmark engine. The engine does not depend on any particular method or task."""

@@ -57,7 +57,9 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
         return {"psnr": float(mean["psnr"]), "ssim": mean["ssim"]}
     for side, what in ((restored, "restored"), (clean, "clean")):
         if isinstance(side, str | Path):
-            raise PetlirError(f"{what} is the folder {side}, but the other is an image; expected two images or folders")
+            raise PetlirError(
+                f"{what} is the folder {side}, but the other argument is an image; expected two images or two folders"
+            )
     pair = given(restored, "the restored image").batch, given(clean, "the clean image").batch
     return {metric.name: metric(*pair) for metric in (PSNR(rule), SSIM(rule))}
 
@@ -101,19 +103,19 @@ def run(
     workers: int | None = None,
     allow_overlap: bool = False,
 ) -> Run:
-    """Run a grid like `petlir run`: train and score all cells that are not in the store yet.
+    """Run a grid as `petlir run` does: train and score all cells that are not in the store yet.
 
     Args:
         store: folder or URL of the store.
         grid: name of the grid that supplies the omitted arguments.
-        backbones: names, as a list or separated by commas; `*` for all.
+        backbones: names of backbones, as a list or separated by commas; `*` for all.
         methods: e.g. `"lora[rank=4,8],adapter@20k"`.
-        tasks: names; see `petlir list tasks`.
+        tasks: names of tasks; see `petlir list tasks`.
         track: `demo`, `open` or `paper`.
         seeds: e.g. `[0, 1, 2]`, or `"0,1,2"`.
         steps: optimiser steps; None for the track's default.
         regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW at 1e-4 for every method).
-        data: folder of image sets.
+        data: folder that contains image sets.
         plugins: plugin files.
         weights: pre-trained weights, each `NAME=FILE` or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
         protocols: additional scoring protocols.
@@ -123,7 +125,7 @@ def run(
         allow_overlap: continue even if test images occur among the training images; the records note the overlap.
 
     Raises:
-        PetlirError: a name, an option or a folder is invalid; nothing was run.
+        PetlirError: a name, an option or a folder is invalid; no cell was run.
     """
     request = request_from_grid(
         grid, [Path(file) for file in plugins], Path(data) if data is not None else None, True, "float32", weights,

@@ -38,7 +38,7 @@ class Site:
         return self.owner.get_submodule(self.attribute)
 
     def replace(self, module: nn.Module) -> None:
-        """Install `module`, which usually wraps the current one."""
+        """Install `module`, which usually wraps the current module."""
         self.owner.set_submodule(self.attribute, module)
 
 
@@ -101,7 +101,7 @@ class Branch:
         return cls(kind, hooks, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
     def projections(self, *names: str) -> list[Site]:
-        """Return the projections with these names, or all projections if no name is given."""
+        """Return the projections with the given names, or all projections if no name is given."""
         return [site for site in self.sites if not names or site.name in names]
 
     def parallel(self, module: nn.Module, *, reads: str = "normed") -> None:
@@ -145,7 +145,7 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Block:
-    """A residual pair of a backbone.
+    """A block of a backbone: a mixer branch and an mlp branch, each with a residual connection.
 
     Attributes:
         name: the block's position in the network, e.g. `encoder.3`.
@@ -164,7 +164,7 @@ class Block:
     patch: int = 1
 
     def branch(self, kind: str) -> Branch:
-        """Return the branch of this kind."""
+        """Return the branch of the given kind."""
         for branch in self.branches:
             if branch.kind == kind:
                 return branch
@@ -186,7 +186,7 @@ class Block:
         return [branch.norm for branch in self.branches]
 
     def projections(self, *names: str) -> list[Site]:
-        """Return the projections with these names in all branches, or all projections if no name is given."""
+        """Return the projections of all branches with the given names, or all projections if no name is given."""
         return [site for branch in self.branches for site in branch.projections(*names)]
 
 
@@ -207,7 +207,7 @@ class Backbone(nn.Module, ABC):
     """A restoration network that maps N×3×H×W images in [0, 1] to restored images.
 
     Attributes:
-        name: the backbone's name in the grid.
+        name: the backbone's name in grids.
         heads: upscaling factor of each head by name, in the network's own order.
         window: the only input side length that the network accepts; None if it accepts any.
     """
@@ -218,7 +218,7 @@ class Backbone(nn.Module, ABC):
     paper: ClassVar[Paper | None] = None
     """The paper to cite."""
     task_heads: ClassVar[Mapping[str, str]] = {}
-    """Heads by task name, for tasks without a head of the same name."""
+    """The preferred head by task name, for tasks without a head of their own name."""
     sees_whole: ClassVar[bool] = False
     """True if the network has global operators (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"
@@ -268,7 +268,7 @@ class Backbone(nn.Module, ABC):
         load_strictly(self, state, f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights under the official keys."""
+        """Return the weights as a state dict with the official keys."""
         return self.state_dict()
 
     def multiple(self, head: str | None) -> int:
@@ -280,7 +280,7 @@ class Backbone(nn.Module, ABC):
         return ""
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side length of degraded training crops.
+        """Return the side length of degraded training crops in pixels.
 
         The side length is `window` or, if that is None, `least` rounded up to a multiple of `multiple(head)`.
         """

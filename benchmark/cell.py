@@ -1,4 +1,4 @@
-"""A cell: one backbone, method, task, track and seed. Each cell is run, distributed and resumed on its own."""
+"""A cell: one backbone, method, task, track and seed. Each cell is run, distributed and resumed separately."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Chosen(Protocol):
 
 @dataclass(frozen=True)
 class Cell:
-    """A unit of work as plain data, so that it can be sent to a worker as JSON.
+    """A cell, the benchmark's unit of work, as plain data that can be sent to a worker as JSON.
 
     Attributes:
         backbone: name of the backbone.
@@ -80,14 +80,14 @@ class Cell:
     def selection(self) -> str:
         """The digest of all fields except seed, rate, regime and label.
 
-        Cells with equal digests share one learning-rate selection.
+        Cells for which this digest is equal share one learning-rate selection.
         """
         plain = {k: v for k, v in self.to_dict().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
 
     @property
     def budget(self) -> str:
-        """Steps × crops per step × side length of a crop."""
+        """The training budget as text: steps × crops per step × side length of a crop."""
         return f"{self.steps} × {self.batch_size} × {self.patch}"
 
 
@@ -98,7 +98,7 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True)
 class Common:
-    """Everything that determines a cell's result besides the cell's own fields; all seeds and rates share it.
+    """Everything that determines a cell's result besides the cell's own fields; equal for all seeds and learning rates.
 
     Attributes:
         options: the method's options that differ from their defaults.
@@ -106,7 +106,7 @@ class Common:
         data: digest of all images of the task.
         plugin: revisions of the files that backbone, method and task depend on.
         engine: revisions of the engine's modules.
-        heads: the heads that an image passes through.
+        heads: the output heads through which an image passes.
         protocols: ids of the scoring protocols, each including the network's field of view.
         device: device type if random numbers are drawn on the device; empty if they do not depend on the device.
     """
@@ -157,5 +157,5 @@ class Common:
 
 
 def key(parts: Mapping[str, str]) -> str:
-    """Return the content key of a cell: the digest of its components."""
+    """Return the content key of a cell: the digest of the cell's key components."""
     return digest(dict(parts))

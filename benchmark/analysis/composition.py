@@ -1,7 +1,7 @@
-"""Methods composed of adapters from other cells: router confusion matrices, and PSNR compared with single experts.
+"""Methods composed of adapters from other cells: router confusion matrices, and PSNR next to that of single experts.
 
-The best single expert is chosen in hindsight, on the same images. A composition that exceeds it therefore exceeds any
-single expert that a validation set would choose.
+The best single expert is chosen in hindsight, on the test images. If the PSNR of a composition is above the PSNR of
+this expert, it is therefore also above the PSNR of any single expert chosen on validation images.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TOGETHER = "composed"
 NONE = "none"
 """The column of a confusion matrix for images that are assigned to no expert."""
 EFFECT = 0.3
-"""The minimum gain over the frozen network, in dB on validation images, of an expert that has an effect."""
+"""An expert has an effect if its gain over the frozen network on validation images is at least this many dB."""
 
 Weigher = Router | ExpertClassifier
 
 
 def composed(model: AdaptedModel) -> bool:
-    """Return whether the model is composed of other cells and trains nothing itself."""
+    """Return whether the model's method trains nothing and composes the adapters of other cells."""
     return not model.method.trains and bool(model.method.requires(model.cell))
 
 
@@ -46,17 +46,17 @@ def of_composition(
     before: Mapping[str, float],
     context: Context,
 ) -> None:
-    """Add rows and sentences about the cells of one label to an analysis.
+    """Add rows and sentences about the cells of one composed method to an analysis.
 
-    Rows hold the PSNR of each expert alone and of the composition. For each task and expert they also hold the mean
-    weight that the router gives the expert (`weight`), the fraction of images on which this weight is the largest
-    (`most`), and the same fraction if every image must be assigned to an expert (`most_forced`). For each expert they
-    hold its gain over the frozen network on validation images (`effect`).
+    Rows hold the PSNR of each expert alone and of the composition. For each task and expert, rows hold the mean weight
+    that the router gives the expert (`weight`), the fraction of images on which this weight is the largest (`most`),
+    and the fraction when every image must be assigned to an expert (`most_forced`). For each expert, rows hold the
+    expert's gain over the frozen network on validation images (`effect`).
 
     Args:
         analysis: the analysis.
-        cells: the cells of the label.
-        networks: the networks of these cells, by task.
+        cells: the cells of the method, one per task.
+        networks: the adapted models of `cells`, by task.
         seen: the test images and the frozen backbone.
         before: the PSNR of the frozen network on each task.
         context: source of the validation images.
@@ -69,7 +69,7 @@ def of_composition(
     if any("expert" in row for row in rows):
         analysis.sentences.extend(_said(label, rows))
     else:
-        analysis.left_out.append(f"{label}: it has no router between its experts, hence no confusion matrix")
+        analysis.left_out.append(f"{label}: its experts are not selected by a router, so there is no confusion matrix")
 
 
 def _rows(cell: Finished, model: AdaptedModel, seen: Scene, before: float) -> Iterator[Row]:
@@ -130,7 +130,7 @@ def _effects(model: AdaptedModel, context: Context) -> dict[str, float]:
 
 @contextmanager
 def alone(router: Weigher, place: int | None) -> Iterator[None]:
-    """Give one expert all the weight inside the block; None gives the frozen network all of it."""
+    """Within the `with` block, give all the weight to the expert at index `place`, or to the frozen network if None."""
 
     def hook(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
         only = torch.zeros_like(output)
@@ -154,7 +154,7 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
         each = ", ".join(
             f"{task} {gain:+.2f} dB{'' if gain >= EFFECT else ' (no effect)'}" for task, gain in effects.items()
         )
-        yield f"{label}: on validation images, the LoRAs' own gains over the frozen network are {each}."
+        yield f"{label}: on validation images of its own task, each LoRA gains over the frozen network: {each}."
     known = {row["expert"] for row in routed}
     mixed = dict.fromkeys(row["tested"] for row in routed if row["tested"] not in known)
     gains = {task: _over_best(rows, task) for task in mixed}
@@ -162,13 +162,13 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
         above = sum(gain > 0 for gain, _ in gains.values())
         each = ", ".join(f"{task} {gain:+.2f} dB over {best}" for task, (gain, best) in gains.items())
         yield (
-            f"{label}, on tasks without a LoRA of their own: the composition is above the best single LoRA, chosen in "
-            f"hindsight, on {above} of {len(gains)}: {each}."
+            f"{label}: the composition has a higher PSNR than the best single LoRA, chosen in hindsight, on {above} of "
+            f"{len(gains)} tasks without a LoRA of their own ({each})."
         )
 
 
 def _over_best(rows: Sequence[Row], task: str) -> tuple[float, str]:
-    """Return the gain of the composition over the best single expert in dB, and that expert."""
+    """Return the gain of the composition over the best single expert in dB, and the name of this expert."""
     found = {row["trained"]: row["psnr"] for row in rows if row.get("tested") == task and "psnr" in row}
     best = max((name for name in found if name != TOGETHER), key=lambda name: found[name])
     return found[TOGETHER] - found[best], best

@@ -1,11 +1,13 @@
 """Contributions of individual parameters to a task: filter attribution between two networks, and two cheaper proxies.
 
 FAIG (Xie et al., Finding Discriminative Filters for Specific Degradations in Blind Super-Resolution, NeurIPS 2021)
-integrates along the straight line from a target's weights to a baseline's, and attributes the change of the squared
-error to the parameters. The proxies use a single network.
+integrates the gradient of the squared error along the straight line from a target's weights to a baseline's weights,
+and attributes the change of the error to the parameters. The proxies, squared gradient and saliency, use a single
+network.
 
-All measures return, for each parameter, a tensor of the same shape: its contribution to the squared error, summed
-over an image in [0, 1] and averaged over images. Networks run in evaluation mode and are left unchanged.
+For each parameter tensor, every measure returns a tensor of the same shape with the contribution of each value to the
+squared error, which is summed over an image in [0, 1] and averaged over images. Networks run in evaluation mode and are
+left unchanged.
 """
 
 from __future__ import annotations
@@ -38,9 +40,9 @@ def faig(
 ) -> dict[str, Tensor]:
     """Return the contribution of each parameter to the change in error from `target` to `baseline`.
 
-    The integral uses the midpoint rule instead of the official code's left rule: ten midpoint steps are closer to the
-    integral than a hundred steps of the left rule, and forty midpoint steps reproduce the change within 0.1 % over the
-    whole path of full fine-tuning.
+    The integral is computed by the midpoint rule instead of the official code's left Riemann sum: ten midpoint steps
+    are closer to the integral than a hundred steps of the left Riemann sum, and forty midpoint steps reproduce the
+    change in error within 0.1 % along the whole path of full fine-tuning.
 
     Args:
         network: the network that the weights belong to; parameters of the network that are not in `target` keep their
@@ -50,8 +52,8 @@ def faig(
         batches: the images.
         head: the head through which the images are restored.
         steps: number of steps along the path.
-        signed: whether to keep the sign. Summed over all parameters, signed contributions equal the error of the
-            baseline minus the error of the target.
+        signed: whether to return signed contributions instead of absolute values. Summed over all parameters, signed
+            contributions equal the error of the baseline minus the error of the target.
 
     Raises:
         PetlirError: there are no images.
@@ -100,11 +102,11 @@ def per_layer(contributions: Weights) -> dict[str, float]:
 
 
 def per_group(contributions: Weights, groups: Mapping[str, str]) -> dict[str, float]:
-    """Return the mean over all parameters of each group.
+    """Return the mean contribution over all parameters of each group.
 
     Args:
         contributions: tensors by parameter name.
-        groups: the group of each name, e.g. from `kinds_of` or `places_of`.
+        groups: the group of each parameter name, e.g. from `kinds_of` or `places_of`.
     """
     sums: dict[str, float] = {}
     sizes: dict[str, int] = {}
@@ -135,7 +137,7 @@ def is_vector(parameter: Tensor) -> bool:
 
 
 def places_of(backbone: Backbone) -> dict[str, str]:
-    """Return the place of each parameter: the place of its block (see `places`), or `outside` if it is in no block."""
+    """Return for each parameter the place of its block (see `places`), or `outside` for parameters outside blocks."""
     held = {
         parameter: place
         for place, blocks in places(backbone).items()
@@ -146,7 +148,7 @@ def places_of(backbone: Backbone) -> dict[str, str]:
 
 
 def _gradients(network: nn.Module, weights: Weights, degraded: Tensor, clean: Tensor, head: str) -> dict[str, Tensor]:
-    """Return the gradients of the summed squared error; zeros for weights that the head does not use."""
+    """Return the gradients of the summed squared error by parameter; zeros for weights that the head does not use."""
     leaves = {name: tensor.detach().requires_grad_(True) for name, tensor in weights.items()}
     restored = torch.func.functional_call(network, leaves, (degraded, head))
     error = (restored - clean).square().sum()

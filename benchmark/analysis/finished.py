@@ -1,4 +1,4 @@
-"""Loading of the finished cells of a store as networks, and of the images that analyses use."""
+"""Loading of the networks of a store's finished cells, and of the images that analyses use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from petlir.benchmark.weights.loading import load
 FEWEST = 4
 """The minimum number of images per task, regardless of the size of the store."""
 PASSED = 4_000
-"""The approximate total number of images passed through adapted networks, in analyses with one pass per image."""
+"""The approximate total number of images that adapted networks process in an analysis with one pass per image."""
 SIDE = 64
 """Side length in pixels of the analysed image region, for networks that accept any size."""
 
@@ -40,7 +40,7 @@ class Analysis:
 
     Attributes:
         rows: a flat table with a row for each value.
-        sentences: findings, with their values.
+        sentences: findings as sentences, including the values.
         left_out: cells to which the analysis does not apply, with the reasons.
     """
 
@@ -68,7 +68,7 @@ class Finished:
 
     @property
     def group(self) -> tuple[str, str]:
-        """Backbone and track; only cells of the same group are compared."""
+        """The cell's backbone and track; only cells with the same backbone and track are compared."""
         return self.record.cell.backbone, self.record.cell.track
 
     @property
@@ -78,7 +78,7 @@ class Finished:
 
     @property
     def name(self) -> str:
-        """Backbone, label, task and seed, for display."""
+        """The cell's backbone, label, task and seed, for display."""
         return self.record.title
 
     def model(self, context: Context, device: str) -> AdaptedModel:
@@ -91,7 +91,7 @@ def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: Tr
 
     Args:
         store: the store to read.
-        wanted: selects cells by their recorded settings.
+        wanted: returns whether to select a cell, given its recorded settings.
 
     Raises:
         PetlirError: the selection contains no finished cell.
@@ -110,7 +110,7 @@ def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: Tr
 
 
 def comparable(found: Sequence[Finished]) -> tuple[list[Finished], list[str]]:
-    """Return the cells of the most frequent backbone and track, and a line about each group that is left out."""
+    """Return the cells of the most frequent pair of backbone and track, and a line about each pair that is left out."""
     sizes = Counter(one.group for one in found)
     (kept, _), *others = sizes.most_common()
     lines = [
@@ -129,7 +129,7 @@ def frozen(context: Context, backbone: str, device: str) -> Backbone:
 
 
 Looked = dict[str, tuple[Tensor, Tensor]]
-"""Degraded N×3×s×s and clean N×3×ks×ks images in [0, 1], by task."""
+"""Degraded N×3×s×s and clean N×3×ks×ks images in [0, 1], by task; k is the scale of the task."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ class Scene:
 
     Attributes:
         network: the frozen backbone.
-        images: the central crops of each task's test images, as large as the network's window.
+        images: centre crops of each task's test images, as large as the network's window, or about `SIDE` pixels wide
+            if the network accepts any size.
         cells: the cells whose task has images.
     """
 
@@ -148,14 +149,14 @@ class Scene:
 
     @property
     def extent(self) -> str:
-        """A sentence on the number of images."""
+        """A sentence that states the number of test images per task."""
         counts = sorted({len(degraded) for degraded, _ in self.images.values()})
         shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
-        return f"Analyses use the centres of {shown} test images per task, and fewer in large stores to save time."
+        return f"Analyses use centre crops of {shown} test images per task; the number is smaller for large stores."
 
 
 def images_each(total: int, networks: int) -> int:
-    """Return the number of images per task, at least `FEWEST`, for about `total` passes through `networks` networks."""
+    """Return the number of images for each of `networks` networks, about `total` in all; at least `FEWEST` for each."""
     return max(FEWEST, total // max(1, networks))
 
 
@@ -164,7 +165,7 @@ def scene(
 ) -> Scene:
     """Return the frozen backbone and the images for an analysis of cells of one backbone.
 
-    Tasks without images are left out and reported in `analysis`.
+    Tasks without test images, or with too small ones, are left out and reported in `analysis`.
 
     Args:
         found: the cells, at least one.
@@ -200,7 +201,7 @@ def _middles(cell: Finished, side: int, context: Context, device: str, most: int
     pairs = context.tests(cell.task, cell.record.cell.track)
     large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
     if not large:
-        raise PetlirError(f"no test image of {cell.task} is at least {side}×{side} pixels, the size that is analysed")
+        raise PetlirError(f"all test images of {cell.task} are smaller than the analysed crops of {side}×{side} pixels")
     places = np.linspace(0, len(large) - 1, min(most or len(large), len(large))).round().astype(int)
     found = [_middle(large[place], side) for place in places]
     degraded, clean = ([to_batch(image, device) for image in images] for images in zip(*found, strict=True))

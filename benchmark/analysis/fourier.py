@@ -1,4 +1,4 @@
-"""`petlir analyse fourier`: the frequencies that each method, and each of its branches, adds for each task."""
+"""`petlir analyse fourier`: the frequencies that each method, and each of its branches, adds to the features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACKBONE = "backbone"
 
 
 def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute the curves of each label and task, and the mean distance in nats between the tasks' curves of a label."""
+    """Compute a curve for each label and task, and, for each label, the mean distance between tasks' curves in nats."""
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}
@@ -47,7 +47,7 @@ def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysi
 
 
 def _branches(network: Backbone, images: Tensor, head: str) -> dict[str, Curves]:
-    """Return the curves of each branch's output, over all modules; gates and per-channel factors have no curves."""
+    """Return the mean curve of each branch's output over all modules; gates and per-channel factors have no curves."""
     maps: dict[str, list[Tensor]] = {}
     for answer in answered(network, images, head):
         for branch, values in answer.items():
@@ -73,5 +73,5 @@ def _tell(analysis: Analysis, label: str, curves: dict[str, Curves]) -> None:
     what = "features of the frozen network" if label == BACKBONE else f"features added by {label}"
     analysis.sentences.append(
         f"{what[0].upper()}{what[1:]}: the curves of {len(curves)} tasks differ by {apart:.3f} on average "
-        f"(95 % over images: {low:.3f} to {high:.3f})."
+        f"(95 % interval over images: {low:.3f} to {high:.3f})."
     )

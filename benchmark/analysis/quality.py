@@ -15,7 +15,7 @@ from petlir.benchmark.scoring.psnr_ssim import psnr
 
 @torch.no_grad()
 def quality(network: Backbone, cell: Finished, images: Looked) -> float:
-    """Return the mean PSNR in dB over the image centres of a cell's task, restored through the cell's output head."""
+    """Return the mean PSNR in dB of centre crops of a cell's test images, restored through the cell's output head."""
     degraded, clean = images[cell.task]
     rule = protocol(cell.record.cell.protocols[0])
     pairs = zip(restore(network, degraded, head=cell.head), clean, strict=True)

@@ -1,4 +1,4 @@
-"""Ranks of the low-rank updates stored by cells, e.g. the ranks that CoLoRA derives from contributions."""
+"""Ranks of the low-rank updates in stored adapters, e.g. the ranks that CoLoRA derives from contributions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
     """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels of these cells.
 
     Args:
-        analysis: receives rows of level `rank`, and sentences.
+        analysis: receives rows whose `level` is `rank`, and sentences.
         found: the cells, all of one backbone.
         network: the frozen backbone of the cells.
     """
@@ -40,7 +40,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
 
 
 def placed(network: Backbone) -> dict[str, str]:
-    """Return parameter path → place (see `places_of`) for each dense projection in a block, in order of computation."""
+    """Return the place (see `places_of`) of each dense projection in a block, by module path in computation order."""
     names, where = {module: name for name, module in network.named_modules()}, places_of(network)
     modules = [site.module for block in network.blocks() for site in block.projections()]
     dense = [names[module] for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]

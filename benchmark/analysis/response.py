@@ -85,7 +85,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Return strength and channel variance, and, for N×C×H×W maps but not for N×C values, low-frequency energy."""
+    """Return the `strength` and `channel_variance` of N×C×H×W maps or N×C values and, for maps, also `low_energy`."""
     found = {"strength": float(values.abs().mean())}
     if values.ndim == 4:
         found["low_energy"] = low_energy(values)
@@ -96,7 +96,7 @@ def measured(values: Tensor) -> dict[str, float]:
 def low_energy(maps: Tensor) -> float:
     """Return the fraction, in [0, 1], of the energy of N×C×H×W maps below `LOW` cycles per pixel.
 
-    The mean of a map counts as low; on maps with sides below 20 pixels it is the only low frequency.
+    The mean of a map counts as a low frequency; on maps with sides below 20 pixels it is the only low frequency.
     """
     energy = torch.fft.fft2(maps.double()).abs().square().sum((0, 1))
     rows, columns = (torch.fft.fftfreq(length, device=maps.device) for length in maps.shape[-2:])

@@ -18,7 +18,7 @@ from petlir.benchmark.records.files import ADAPTER
 
 FULL = "full-ft"
 GROUPS = {"conv": "weight"}
-"""Names of parameter kinds in published orderings, where they differ from the names used here."""
+"""The kind of parameter for each name in published orderings that differs from the kind's name here."""
 STEPS = 10
 IMAGES = 8
 """The maximum number of images per task; each image needs a forward and a backward pass per attribution step."""
@@ -27,11 +27,11 @@ ATTRIBUTED = 200
 
 
 def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute mean contributions by tensor, kind and place for each fully fine-tuned cell, and collect stored ranks.
+    """Compute mean contributions by tensor, kind and place for each fully fine-tuned cell, and collect adapters' ranks.
 
     Contributions are means per parameter, from `petlir.benchmark.analysis.contribution.faig` along the path from the
-    fine-tuned to the pre-trained weights; compare CoLoRA, Figure 3. The ranks come from cells with low-rank updates;
-    see `petlir.benchmark.analysis.ranks`.
+    fine-tuned to the pre-trained weights; compare CoLoRA, Figure 3. The ranks are those of low-rank updates; see
+    `petlir.benchmark.analysis.ranks`.
     """
     analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, context)]
     if tuned:
@@ -52,8 +52,8 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
     """Yield, for each published ordering of contributions, the number of fully fine-tuned cells that reproduce it.
 
     Args:
-        rows: the rows of `shares`.
-        known: published orderings; orderings of other measures are skipped.
+        rows: the rows that `shares` computes.
+        known: published orderings; orderings of measures other than contributions are skipped.
     """
     means: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:

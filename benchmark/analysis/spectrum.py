@@ -1,8 +1,8 @@
 """Spectra of features: the relative log amplitude of Park and Kim, and its heterogeneity over tasks.
 
-Park and Kim, How Do Vision Transformers Work?, ICLR 2022, §3. AdaptIR (NeurIPS 2024) plots these curves for the
-features that PETL methods add (Figures 1, 5, 8–10) and calls a method homogeneous if its curves are similar for all
-degradations.
+Source: Park and Kim, How Do Vision Transformers Work?, ICLR 2022, §3. AdaptIR (NeurIPS 2024) plots relative log
+amplitudes of the features that PETL methods add (Figures 1, 5, 8–10) and calls a method homogeneous if its curves are
+similar for all degradations.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ Curves = NDArray[np.float64]
 def relative_log_amplitude(maps: Tensor) -> Tensor:
     """Return log |F| along the diagonal minus its value at frequency 0: N×⌊m/2⌋ for N×C×H×W maps, m the shorter side.
 
-    F is the two-dimensional Fourier transform of the central m×m region. Logarithms are averaged over channels.
-    Column k is the value at the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
+    F is the two-dimensional Fourier transform of a map's central m×m region. Logarithms are averaged over channels.
+    Column k is the value at the fraction k / ⌊m/2⌋ of the Nyquist frequency. For images whose maps are all zero, the
+    values are NaN.
     """
     side = min(maps.shape[-2:])
     top, left = ((length - side) // 2 for length in maps.shape[-2:])
@@ -49,8 +50,8 @@ def resampled(curves: Tensor, points: int = POINTS) -> Curves:
 def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> list[Tensor]:
     """Return the N×C×H×W features that a method adds after each block, for N×3×h×w images.
 
-    These features are the block's output minus the output of the frozen block for the same input; it does not matter
-    where in the block the method acts.
+    The added features of a block are its output minus the output of the frozen block for the same input, so the method
+    may act anywhere in the block.
     """
     found: list[Tensor] = []
 
@@ -84,19 +85,19 @@ def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
 
 
 def curves_of(maps: Sequence[Tensor]) -> Curves:
-    """Return a curve for each image: the mean over the maps for which the curve is defined."""
+    """Return a curve for each image: the mean over those of its maps for which a curve is defined."""
     stacked = np.ma.masked_invalid(np.stack([resampled(relative_log_amplitude(one)) for one in maps]))
     return np.ma.filled(stacked.mean(0), np.nan)
 
 
 def heterogeneity(curves: Mapping[str, Curves]) -> float:
-    """Return the mean absolute difference between the tasks' mean curves, averaged over pairs; 0 for equal curves."""
+    """Return the mean absolute difference between two tasks' mean curves, averaged over pairs of tasks."""
     means = [np.nanmean(one, 0) for one in curves.values()]
     return float(np.mean([np.abs(a - b).mean() for a, b in combinations(means, 2)]))
 
 
 def interval(curves: Mapping[str, Curves], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval over images; tasks with equally many images share resamples."""
+    """Return the 95 % bootstrap interval of `heterogeneity`; tasks with the same number of images share resamples."""
     numbers = np.random.default_rng(seed)
     counts = sorted({len(one) for one in curves.values()})
     found = []

@@ -1,4 +1,4 @@
-"""The registry of analyses, and their result files."""
+"""The registry of analyses, and a function that writes their results to files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def keep(found: Analysis, path: Path) -> None:
-    """Write the rows as CSV, and sentences and exclusions as JSON next to it; each file is written atomically."""
+    """Write the rows as CSV, and sentences and exclusions as JSON next to the CSV; each file is written atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, pd.DataFrame(found.rows).to_csv(index=False).encode())
     write_json(path.with_suffix(".json"), {"sentences": found.sentences, "left_out": found.left_out})

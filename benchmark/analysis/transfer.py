@@ -1,4 +1,4 @@
-"""`petlir analyse transfer`: each task's adapter on every other task, and compositions of LoRAs."""
+"""`petlir analyse transfer`: each task's adapter tested on every other task, and compositions of LoRAs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESTORED = 10_000
 def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
     """Compute the matrix of trained × tested tasks of each label: PSNR in dB on centre crops of the test images.
 
-    An adapter is tested with the head of the tested task and the body that the adapter was trained with. If a label's
+    An adapted network restores images of the tested task through the head of the tested task. If a label's
     method composes adapters of other cells, the label has rows for each adapter alone and for the composition; see
     `composition`.
     """
@@ -46,7 +46,7 @@ def _tasks(seen: Scene) -> dict[str, Finished]:
 
 
 def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel]) -> bool:
-    """Return whether a label has a matrix; if not, report the reason."""
+    """Return whether a label has a matrix; if not, report the reason in `analysis`."""
     if networks and not any(one.adapted.state() for one in networks.values()):
         analysis.left_out.append(f"{label}: it has no trained weights")
     elif len(networks) < 2:
@@ -68,12 +68,12 @@ def _sentence(analysis: Analysis, label: str) -> str:
     others = [row["over_frozen"] for row in rows if row["trained"] != row["tested"]]
     harmed = sum(gain < 0 for gain in others)
     return (
-        f"{label}: on its own task {own:+.2f} dB over the frozen network on average, "
-        f"on other tasks {fmean(others):+.2f} dB; {harmed} of {len(others)} such pairs lose PSNR."
+        f"{label}: over the frozen network, adapters gain {own:+.2f} dB on their own tasks and {fmean(others):+.2f} dB "
+        f"on other tasks on average; {harmed} of {len(others)} pairs of an adapter and another task lose PSNR."
     )
 
 
 def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[str, AdaptedModel]) -> None:
     gaps = [task for task in _tasks(seen) if task not in networks]
     if gaps:
-        analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell, so the matrix omits them")
+        analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell, so the matrix omits these tasks")

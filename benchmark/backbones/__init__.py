@@ -12,7 +12,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, unknown
 
 Builder = Callable[..., Backbone]
-"""A function that builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""
+"""A function that builds a backbone on the CPU with random weights; keyword arguments are the backbone's options."""
 
 
 def modules() -> Iterator[ModuleType]:
@@ -22,7 +22,7 @@ def modules() -> Iterator[ModuleType]:
 
 
 def build(name: str, **options: object) -> Backbone:
-    """Build the network `name` on CPU with random weights.
+    """Build the network `name` on the CPU with random weights.
 
     Args:
         name: name of a network, e.g. `ipt`, `edt-b`, `nafnet-32` or `restormer`, or of a family whose sizes are

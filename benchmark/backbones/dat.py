@@ -1,4 +1,4 @@
-"""DAT, the Dual Aggregation Transformer (Chen et al., ICCV 2023), at any size.
+"""DAT, the Dual Aggregation Transformer (Chen et al., ICCV 2023), of any width and depth.
 
 Blocks alternate between attention inside windows and attention between channels. Each attention layer is combined with
 a convolution of its values, and each feed-forward layer has a gate. State dicts have the keys of the official release,
@@ -40,7 +40,7 @@ class DATConfig:
         width: number of channels of the features.
         groups: number of residual groups.
         depth: number of blocks per group; every second block attends between channels.
-        attention_heads: number of attention heads, for attention inside windows and between channels.
+        attention_heads: number of attention heads, both inside windows and between channels.
         expansion: ratio of the feed-forward layers' hidden width to the width of the features.
         window: height and width of a horizontal window; half of the heads use vertical windows, which are transposed.
         light: whether each group ends in a bottleneck of three convolutions, and a single convolution outputs the
@@ -158,8 +158,8 @@ class ResidualGroup(nn.Module):
 class DAT(Backbone):
     """The Dual Aggregation Transformer for a single scale and images of any size.
 
-    Its head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges the image. Its head `averaged`, for tasks that preserve the size,
-    averages that enlarged image over squares of `scale` by `scale` pixels and does not have weights of its own.
+    The head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges the image. The head `averaged`, for tasks that preserve the image
+    size, averages the enlarged image over squares of `scale` by `scale` pixels and does not have weights of its own.
 
     Args:
         name: name of the network in grids.
@@ -264,7 +264,7 @@ class DAT(Backbone):
         return (parameter for parameter in self.parameters() if parameter not in unseen)
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield the parameters after the body."""
+        """Yield the parameters of the layers after the body."""
         for part in ("upsample",) if self.config.light else ("conv_before_upsample", "upsample", "conv_last"):
             yield from self.get_submodule(part).parameters()
 
@@ -283,8 +283,8 @@ class DAT(Backbone):
         """Load a state dict with the official keys; masks and index tables are ignored.
 
         Raises:
-            PetlirError: the weights are for another scale, or some are missing, unexpected or of a wrong shape; then
-                none are loaded.
+            PetlirError: the weights are for another scale, or some keys are missing, unexpected or have a wrong shape;
+                no weights are loaded.
         """
         found = scale_of(state)
         if found not in (None, self.scale):

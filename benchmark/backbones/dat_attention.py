@@ -33,10 +33,10 @@ def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor
 
 
 class Interaction(nn.Module):
-    """The common part of both kinds of attention: a convolution of the values, and gates between it and attention.
+    """The common part of both kinds of attention: a convolution of the values, and gates for convolution and attention.
 
     Args:
-        width: channels of the features.
+        width: number of channels of the features.
     """
 
     def __init__(self, width: int) -> None:
@@ -83,8 +83,8 @@ class PositionBias(nn.Module):
     """An MLP that maps the offset between two positions to the bias of their attention logit in each head.
 
     Args:
-        width: channels of the attention.
-        heads: attention heads.
+        width: number of channels of the attention.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -102,7 +102,7 @@ class PositionBias(nn.Module):
         return self.pos_proj.weight.shape[0] == 1
 
     def forward(self, window: Sides) -> Tensor | None:
-        """Return the heads×L×L bias for a window's L positions, or None if it is constant and softmax ignores it."""
+        """Return the heads×L×L bias for a window's L positions, or None for a constant bias, which softmax ignores."""
         if self.constant:
             return None
         (height, width), weight = window, self.pos_proj.weight
@@ -118,14 +118,15 @@ class PositionBias(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows, optionally shifted by half their sides.
 
-    A shifted grid cuts the image into rectangles, which are half as high or wide at the image borders. Attention inside
-    these rectangles is equivalent to the cyclic shift and mask of the official network.
+    A grid of shifted windows cuts the image into rectangles; rectangles at the image borders are half as high or half
+    as wide as a window. Attention inside these rectangles of a shifted grid is equivalent to the cyclic shift and mask
+    of the official network.
 
     Args:
-        width: channels of query, key and value.
-        heads: attention heads.
-        window: sides of a window, even numbers.
-        shifted: whether the windows are shifted.
+        width: number of channels of query, key and value.
+        heads: number of attention heads.
+        window: height and width of a window; both are even.
+        shifted: whether the windows are shifted by half their sides.
     """
 
     def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
@@ -138,7 +139,7 @@ class WindowAttention(nn.Module):
 
         Args:
             qkv: queries, keys and values.
-            prompts: 2×heads×K×d keys and values that are appended to those of every window.
+            prompts: 2×heads×K×d keys and values that are appended to the keys and values of every window.
         """
         if not self.shifted:
             return self.attend(qkv, self.window, prompts)
@@ -151,7 +152,7 @@ class WindowAttention(nn.Module):
         )
 
     def attend(self, qkv: Tensor, window: Sides, prompts: Tensor | None) -> Tensor:
-        """Apply attention in an unshifted grid of these windows; see `forward`."""
+        """Apply attention in an unshifted grid of windows of size `window`; see `forward` for the other arguments."""
         (count, height, width, _, heads, channels), (h, w) = qkv.shape, window
         grid = qkv.view(count, height // h, h, width // w, w, 3, heads, channels).permute(5, 0, 1, 3, 6, 2, 4, 7)
         more, bias = (0, -channels % LANES), self.pos(window)
@@ -181,9 +182,9 @@ class SpatialAttention(Interaction):
     """Attention inside windows: half of the heads use horizontal windows, the other half vertical windows.
 
     Args:
-        width: channels of the features.
-        heads: attention heads.
-        window: sides of a horizontal window; vertical windows are transposed.
+        width: number of channels of the features.
+        heads: number of attention heads.
+        window: height and width of a horizontal window; vertical windows are transposed.
         shifted: whether the windows are shifted by half their sides.
     """
 
@@ -204,11 +205,12 @@ class SpatialAttention(Interaction):
     def attend(self, qkv: Tensor, prompts: Tensor | None) -> Tensor:
         """Return attended N×H×W×C features for N×H×W×3C queries, keys and values.
 
-        Zeros at the bottom and right complete the windows and take part in attention, as in the official network.
+        Features are zero-padded at the bottom and right to whole windows; padded positions take part in attention, as
+        in the official network.
 
         Args:
             qkv: queries, keys and values.
-            prompts: 2×heads×K×d keys and values that are appended to those of every window.
+            prompts: 2×heads×K×d keys and values that are appended to the keys and values of every window.
         """
         height, width = qkv.shape[1:3]
         down, right = -height % self.multiple, -width % self.multiple
@@ -228,8 +230,8 @@ class ChannelAttention(Interaction):
     """Attention between the channels of each head, over the whole image.
 
     Args:
-        width: channels of the features.
-        heads: attention heads.
+        width: number of channels of the features.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:

@@ -28,7 +28,7 @@ OUTPUTS = ("direct", "residual", "reconstruction")
 STEPS, FIRST, LAST = 1000, 0.00085, 0.012
 """Stable Diffusion's number of time steps, and its noise variances at the first and the last step.
 
-The square roots of the variances rise linearly in between.
+The square roots of the variances rise linearly from the first to the last step.
 """
 ATTENTION = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("out", "to_out.0"))
 
@@ -38,22 +38,24 @@ class DiffusionConfig:
     """The size of a latent diffusion network; the defaults are the size of Stable Diffusion 2.1 and of sd-turbo.
 
     Attributes:
-        channels: channels of the U-Net's levels, from the resolution of the latent down; the last level has no
-            attention.
+        channels: number of channels of each level of the U-Net, from the resolution of the latent down; the last level
+            has no attention.
         attention_heads: number of attention heads at each level.
         layers: number of residual blocks per level, both in the U-Net and in the autoencoder.
         prompt: number of tokens and of channels of the prompt's embedding.
         latent: number of channels of a latent.
-        autoencoder: channels of the autoencoder's levels, each at half the resolution of the previous level.
+        autoencoder: number of channels of each level of the autoencoder; each level has half the resolution of the
+            previous level.
         middle_attention: whether the autoencoder has an attention layer at its lowest resolution.
         groups: number of groups of the group norms.
         scaling: factor by which the autoencoder's latents are multiplied for the U-Net.
-        linear: whether the latents and images of a linear autoencoder are added to those of the autoencoder.
+        linear: whether the latents and images of a linear autoencoder are added to those of the convolutional
+            autoencoder.
         window: side length of the input in pixels.
         time_step: the time step that the U-Net is given for each latent.
-        output: `direct` decodes the denoised latent. `residual` adds to the input the difference that denoising makes
-            in the decoded image, which preserves fine detail. `reconstruction` decodes the latent without the U-Net,
-            which shows how much detail `direct` can preserve at best.
+        output: `direct` decodes the denoised latent. `residual` adds to the input the difference between the images
+            decoded with and without denoising, which preserves fine detail. `reconstruction` decodes the latent without
+            applying the U-Net, which shows how much detail `direct` can preserve at best.
     """
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -94,7 +96,7 @@ class DiffusionConfig:
 
 
 class LatentDiffusion(Backbone):
-    """A latent diffusion network that restores a window in one step.
+    """A latent diffusion network that restores images of a fixed size in one step.
 
     Skips from the autoencoder's encoder to its decoder are 1×1 convolutions that start at zero, are trained along with
     each adapter and are stored with it. The blocks are the transformer layers of the U-Net.
@@ -150,7 +152,7 @@ class LatentDiffusion(Backbone):
         return (latents if self.linear is None else latents + self.linear.encode(images)), features
 
     def denoised(self, latents: Tensor) -> Tensor:
-        """Return the latents without the noise that the U-Net predicts at its time step."""
+        """Return the latents denoised in one step: without the noise that the U-Net predicts at the fixed time step."""
         prompt = self.prompt.to(latents).expand(len(latents), -1, -1)
         time = torch.full((len(latents),), self.config.time_step, device=latents.device)
         (noise,) = self.unet(latents, time, encoder_hidden_states=prompt, return_dict=False)
@@ -169,9 +171,7 @@ class LatentDiffusion(Backbone):
 
     @torch.no_grad()
     def start_linear(self, images: Tensor) -> None:
-        """Fit the linear autoencoder to N×3×H×W images in [0, 1], and set the output of the other autoencoder to zero.
-
-        Training starts from this state.
+        """Fit the linear autoencoder to N×3×H×W images in [0, 1], and let the convolutional one output zero.
 
         Raises:
             PetlirError: the network does not have a linear autoencoder.
@@ -226,7 +226,7 @@ class LatentDiffusion(Backbone):
         load_strictly(self, {**skips, **state}, f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights without the skips."""
+        """Return the state dict without the weights of the skips."""
         return {key: tensor for key, tensor in self.state_dict().items() if not key.startswith("skips.")}
 
 
@@ -281,11 +281,11 @@ NANO = DiffusionConfig(
     linear=True,
     window=64,
 )
-"""The size for training and benchmarking within minutes on a CPU; a latent has 16 values per 4×4 pixels."""
+"""The network size for training and benchmarking in minutes on a CPU; a latent has 16 values per 4×4 pixel block."""
 SMALL = replace(
     NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
 )
-"""The size for contract checks."""
+"""The network size for contract checks."""
 
 
 def build(
@@ -294,7 +294,7 @@ def build(
     output: str = DiffusionConfig.output,
     time_step: int = DiffusionConfig.time_step,
 ) -> LatentDiffusion:
-    """Return a latent diffusion network of a named size; see `DiffusionConfig` for the options."""
+    """Return a latent diffusion network of the size `config`; see `DiffusionConfig` for the options."""
     return LatentDiffusion(name, replace(config, output=output, time_step=time_step))
 
 

@@ -47,7 +47,7 @@ class SquareTokens:
         return features.mT.reshape(len(features), -1, self.side, self.side)
 
     def from_map(self, image: Tensor) -> Tensor:
-        """Return a map as tokens."""
+        """Return an N×C×side×side map as tokens."""
         return image.flatten(2).mT
 
 
@@ -73,7 +73,7 @@ class TransformerLayer(nn.Module):
 
 
 class LinearCode(nn.Module):
-    """A linear autoencoder that maps each f×f patch to L values, which are the principal components after fitting.
+    """A linear autoencoder that maps each f×f patch to L values; after fitting, these are principal components.
 
     Args:
         latent: L, the number of values per patch.
@@ -86,7 +86,7 @@ class LinearCode(nn.Module):
         self.encoder, self.decoder = nn.Conv2d(3 * factor**2, latent, 1), nn.Conv2d(latent, 3 * factor**2, 1)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return N×L×H/f×W/f latents for N×3×H×W images."""
+        """Return N×L×(H/f)×(W/f) latents for N×3×H×W images."""
         return cast("Tensor", self.encoder(functional.pixel_unshuffle(images, self.factor)))
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""EDT, the Encoder-Decoder-based Transformer for low-level vision (Li et al., IJCAI 2023), at any size.
+"""EDT, the Encoder-Decoder-based Transformer for low-level vision (Li et al., IJCAI 2023), of any width and depth.
 
 Each task has a convolutional head, which encodes the image, at a quarter of its resolution if the task preserves the
-size. A body of Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from the
-head, decodes the features into a residual image. State dicts have the keys of the official release, except that packed
-query, key and value projections are separate.
+image size. A body of Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from
+the head, decodes the features into a residual image. State dicts have the keys of the official release, except that
+packed query, key and value projections are separate.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
 SHRINK = 4
 """The factor by which the body's features are smaller than the image for tasks that preserve the size.
 
-The head reaches it by two convolutions of stride 2.
+Two convolutions of stride 2 in the head reduce the features by this factor.
 """
 
 
@@ -49,14 +49,15 @@ class EDTConfig:
     Attributes:
         features: number of channels of the first convolution; each of the head's two blocks doubles it.
         width: number of channels of the body.
-        stages: groups of blocks, each with a skip connection.
-        depth: blocks per stage; every second block has shifted windows.
+        stages: number of groups of blocks; each group has a skip connection.
+        depth: number of blocks per stage; every second block has shifted windows.
         attention_heads: number of attention heads for each half of the channels.
         window: height and width of a horizontal window; vertical windows are transposed.
         expansion: ratio of the feed-forward layers' hidden width to the width of the body.
         upsampler: `pixelshuffle`, or `pixelshuffledirect` with a single convolution to the pixels.
         drop_path: drop rate of stochastic depth at the last block, falling linearly to 0 at the first block; 0.1 in the
-            official code. It is active only in training mode; petlir keeps a frozen network in evaluation mode.
+            official code. Stochastic depth is active only in training mode; petlir keeps a frozen network in evaluation
+            mode.
     """
 
     features: int = 32
@@ -117,7 +118,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 class ResBlock(nn.Module):
-    """Two 3×3 convolutions with leaky ReLUs, parallel to a 1×1 convolution; `conv_down` halves the size."""
+    """Two 3×3 convolutions with leaky ReLUs, parallel to a 1×1 convolution; `conv_down` halves height and width."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, down: bool = False) -> None:
         super().__init__()
@@ -127,7 +128,7 @@ class ResBlock(nn.Module):
         self.conv_down = nn.Conv2d(outputs, outputs, 4, stride=2, padding=1, bias=False) if down else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for N×C×H×W features, before halving."""
+        """Return the output for N×C×H×W features, before `conv_down`."""
         hidden = functional.leaky_relu(self.conv_1(features), 0.2)
         return cast("Tensor", functional.leaky_relu(self.conv_2(hidden), 0.2) + self.shortcut(features))
 
@@ -158,7 +159,7 @@ class Head(nn.ModuleList):
 
 
 class SkipBlock(nn.Module):
-    """A layer that reduces the channels, and upsamples ×2 if `up`, then a block that also reads the head's features."""
+    """A layer that reduces the channels, and upsamples ×2 if `up`, then a block that also reads a skip."""
 
     def __init__(self, inputs: int, outputs: int, *, up: bool) -> None:
         super().__init__()
@@ -209,7 +210,7 @@ class EDT(Backbone):
     Args:
         name: name of the network in grids.
         config: size of the network.
-        heads: name of each head → its scale.
+        heads: scale of each head, by name.
     """
 
     paper = Paper.from_bib(__file__, "li2023edt")
@@ -291,15 +292,15 @@ class EDT(Backbone):
         yield Site("norm", self.body, "norm")
 
     def multiple(self, head: str | None) -> int:
-        """Return the multiple that gives whole windows: 24, or 96 if the body works at a quarter of the resolution."""
+        """Return the multiple to which images are padded, so that the body's features consist of whole windows."""
         return math.lcm(*self.config.window) * (SHRINK if self._scale(head) == 1 else 1)
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Load a state dict with the official keys; its attention masks are ignored."""
+        """Load a state dict with the official keys; attention masks in the state dict are ignored."""
         load_strictly(self, unpack(state, PACKED, MASKS), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights under the official keys (without attention masks)."""
+        """Return the weights as a state dict with the official keys, without attention masks."""
         return pack(self.state_dict(), PACKED)
 
 
@@ -311,11 +312,11 @@ SIZES = {
 }
 """The published sizes."""
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
-"""The size for training and benchmarking within minutes on a CPU; all heads cut 48×48 crops into whole windows."""
+"""The network size for training and benchmarking in minutes on a CPU; 48×48 crops give whole windows for all heads."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
 """The heads of `edt-nano`, without `derain_light`.
 
-Trained with an L1 loss, that head would output its input unchanged, because the median of light rain is 0.
+A head `derain_light` trained with an L1 loss would output its input unchanged, because the median of light rain is 0.
 """
 
 

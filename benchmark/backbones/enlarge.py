@@ -16,11 +16,11 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradations.resize import axis_weights
 
 HEADS = {"restore": 1, "enlarged_x2": 2, "enlarged_x3": 3, "enlarged_x4": 4}
-"""The scale of each head; all have the same weights, and a head's name shows in reports if the input was enlarged."""
+"""The scale of each head; all heads share their weights, and in reports the head's name shows any enlargement."""
 
 
 class SizePreserving(Backbone):
-    """A network with a single set of weights, whose output has the size of its input.
+    """A network whose output has the size of its input, with the same weights for all heads.
 
     A head such as `enlarged_x4` first enlarges its input with MATLAB's bicubic filter. The default head is `restore`.
     """
@@ -42,7 +42,7 @@ class SizePreserving(Backbone):
 
     @abstractmethod
     def pad(self, images: Tensor) -> Tensor:
-        """Pad the images to sides that are multiples of `multiple`."""
+        """Pad the images until both sides are multiples of `multiple(None)`."""
 
     @abstractmethod
     def restore(self, images: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class SizePreserving(Backbone):
         yield from self.parameters()
 
     def missing(self, images: Tensor) -> tuple[int, int]:
-        """Return the numbers of rows and columns to add so that both sides become multiples of `multiple`."""
+        """Return the numbers of rows and columns to add so that both sides become multiples of `multiple(None)`."""
         step = self.multiple(None)
         return -images.shape[-2] % step, -images.shape[-1] % step
 
@@ -77,6 +77,6 @@ def enlarge(images: Tensor, scale: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _matrix(side: int, scale: int) -> NDArray[np.float64]:
-    """Return the enlargement of an axis as a (scale·side)×side matrix."""
+    """Return the (scale·side)×side matrix that enlarges an axis of length `side`."""
     matrix: NDArray[np.float64] = axis_weights(side, side * scale, scale).toarray()
     return matrix

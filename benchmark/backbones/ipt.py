@@ -1,9 +1,9 @@
-"""IPT, the Image Processing Transformer (Chen et al., CVPR 2021), at any size.
+"""IPT, the Image Processing Transformer (Chen et al., CVPR 2021), of any width and depth.
 
 A 48×48 window passes through the convolutional head of its task and is cut into 3×3 patches. The patches pass through
 an encoder and a decoder, are folded back into a map, and pass through the task's tail. A learned query tells the
-decoder which task it is. State dicts have the keys of the official release, except that packed query, key and value
-projections are separate.
+decoder which task to perform. State dicts have the keys of the official release, except that packed query, key and
+value projections are separate.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class DecoderLayer(FeedForward):
 
 
 class Stack(nn.Module):
-    """A sequence of layers that the body calls one by one, because their inputs differ."""
+    """A list of layers; the body calls them one by one, because encoder and decoder layers take different arguments."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class ResBlock(nn.Module):
 
 
 def mean_shift(sign: int) -> nn.Conv2d:
-    """Return the fixed 1×1 convolution that subtracts or adds the mean colour, on the scale 0..255."""
+    """Return the fixed 1×1 convolution that subtracts or adds the mean colour, for values in [0, 255]."""
     shift = nn.Conv2d(3, 3, 1)
     nn.init.dirac_(shift.weight)
     with torch.no_grad():  # computed on CPU: on the meta device, arithmetic imports torch's compiler
@@ -229,11 +229,11 @@ class TokenGrid:
     side: int
 
     def to_map(self, features: Tensor) -> Tensor:
-        """Return the tokens as N×C×side×side."""
+        """Return the tokens as an N×C×side×side map."""
         return features.transpose(1, 2).reshape(features.shape[0], -1, self.side, self.side)
 
     def from_map(self, image: Tensor) -> Tensor:
-        """Return the map as N×L×C."""
+        """Return the map as N×L×C tokens."""
         return image.flatten(2).transpose(1, 2)
 
 
@@ -243,7 +243,7 @@ class IPT(Backbone):
     Args:
         name: name of the network in grids.
         config: size of the network.
-        heads: name of each head → its scale, in the order of the official scale list.
+        heads: scale of each head, by name, in the order of the official list of scales.
     """
 
     paper = Paper.from_bib(__file__, "chen2021ipt", licence="Apache-2.0")
@@ -304,7 +304,7 @@ class IPT(Backbone):
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """Yield the parameters of the body, head and tail in use, or of all heads and tails if `head` is None.
 
-        The fixed mean shifts are never included.
+        The parameters of the fixed mean shifts are never included.
         """
         yield from self.body.parameters()
         used = range(len(self.heads)) if head is None else [self.head_index(head)]
@@ -322,12 +322,12 @@ class IPT(Backbone):
         load_strictly(self, unpack(state, PACKED, CONSTANTS), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights under the official keys (without the constant `position_ids`)."""
+        """Return the weights as a state dict with the official keys, without the constant `position_ids`."""
         return pack(self.state_dict(), PACKED)
 
 
 BranchPlan = tuple[str, str, tuple[tuple[str, str], ...]]
-"""The kind of a branch, the attribute of its norm, and its projections as pairs (name, attribute)."""
+"""The kind of a branch, the attribute path of its norm, and its projections as pairs (name, attribute path)."""
 
 
 def _attention(where: str) -> tuple[tuple[str, str], ...]:
@@ -347,7 +347,7 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
 
 
 NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
-"""The size for training and benchmarking within minutes on a CPU."""
+"""The network size for training and benchmarking in minutes on a CPU."""
 
 
 def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> IPT:

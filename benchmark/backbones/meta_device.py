@@ -1,4 +1,4 @@
-"""Networks with shapes but without values, for plans, parameter counts and comparisons of keys."""
+"""Networks whose tensors have shapes but no values, for plans, parameter counts and comparisons of state-dict keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kwargs = dict[str, object] | None
 
 
 class _Unfilled(TorchFunctionMode):
-    """A mode that skips the functions of `torch.nn.init`, which have no effect on the meta device but take seconds."""
+    """A mode that skips functions of `torch.nn.init`, which would take seconds without effect on the meta device."""
 
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Kwargs = None
@@ -25,6 +25,6 @@ class _Unfilled(TorchFunctionMode):
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Build networks inside the `with` block with shapes but without values."""
+    """Let networks that are built within the `with` block have tensors with shapes but without values."""
     with torch.device("meta"), _Unfilled():
         yield

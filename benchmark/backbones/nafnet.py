@@ -1,12 +1,12 @@
-"""NAFNet (Chen et al., Simple Baselines for Image Restoration, ECCV 2022), at any size.
+"""NAFNet (Chen et al., Simple Baselines for Image Restoration, ECCV 2022), of any width and depth.
 
 A U-shaped network of blocks without activation functions: 1×1 and depthwise convolutions, a gate that multiplies the
 two halves of the channels, and channel attention from a pooled mean. State dicts have the keys of the official release.
 
 Before the residual sum, the output of each branch is multiplied by trained factors per channel, β or γ. For modules
-that methods insert, these factors belong to the branch: the output of a module parallel to the branch is added to the
-product, and a module after the branch reads the product; neither output is multiplied again. In a new network β and γ
-are zero, so each block is the identity.
+that methods insert, β and γ belong to the branch: the output of a module parallel to the branch is added to the
+product, and a module after the branch reads the product. The outputs of inserted modules are not multiplied by β or γ.
+In a new network β and γ are zero, so each block is the identity.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ class NAFNetConfig:
 
     Attributes:
         width: number of channels at full resolution; each level down doubles it.
-        encoders: blocks per level, from full resolution down.
-        middle: blocks at the lowest resolution.
-        decoders: blocks per level, from the lowest resolution up.
+        encoders: number of encoder blocks per level, from full resolution down.
+        middle: number of blocks at the lowest resolution.
+        decoders: number of decoder blocks per level, from the lowest resolution up.
         pooling: region over which channel attention averages: `global`, or `windowed` (Chu et al., Improving Image
-            Restoration by Revisiting Global Information Aggregation, ECCV 2022), as in the published GoPro scores.
+            Restoration by Revisiting Global Information Aggregation, ECCV 2022), with which the published GoPro scores
+            were computed.
     """
 
     width: int = 32
@@ -62,8 +63,8 @@ class WindowedMean(nn.Module):
     """The mean over a square window around each position, or a global mean if the window covers everything.
 
     Positions too near the border for a whole window use the mean of the nearest whole window (replication). Running
-    sums make the cost independent of the window's side. They are computed axis by axis, because over both axes at once
-    they lose precision on large images.
+    sums make the cost independent of the window's side. Running sums are computed along one axis at a time, because
+    running sums over both axes lose precision on large images.
 
     Args:
         side: side length of the window, in positions.
@@ -83,7 +84,7 @@ class WindowedMean(nn.Module):
 
 
 def _sliding_mean(values: Tensor, side: int) -> Tensor:
-    """Return the means over all whole windows along the last axis."""
+    """Return the mean of each window of `side` positions that fits in the last axis."""
     side = min(side, values.shape[-1])
     sums = functional.pad(values.cumsum(-1), (1, 0))
     return (sums[..., side:] - sums[..., :-side]) / side
@@ -93,7 +94,7 @@ class NAFBlock(nn.Module):
     """A mixer (depthwise convolution, gate, channel attention) and an mlp with a gate, each after a norm.
 
     Args:
-        width: channels.
+        width: number of channels.
         pool: the module that computes the means for channel attention.
     """
 
@@ -139,7 +140,7 @@ MLP = (("up", "conv4"), ("down", "conv5"))
 class NAFNet(SizePreserving):
     """NAFNet for images of any size: inputs are zero-padded at the bottom and right, and outputs are cropped.
 
-    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
+    The blocks are named `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
     computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled features: N×C×1×1,
     or N×C×H×W with windowed pooling. Depthwise convolutions are not sites.
 
@@ -177,7 +178,7 @@ class NAFNet(SizePreserving):
         return nn.AdaptiveAvgPool2d(1) if self.config.pooling == "global" else WindowedMean(POOLING_WINDOW >> level)
 
     def restore(self, images: Tensor) -> Tensor:
-        """Restore N×3×H×W images whose sides are multiples of `multiple`."""
+        """Restore N×3×H×W images whose sides are multiples of `multiple(None)`."""
         features, skips = self.intro(images), []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             skips.append(encoder(features))
@@ -226,11 +227,11 @@ def _up(width: int) -> nn.Sequential:
 
 GOPRO = NAFNetConfig(32, (1, 1, 1, 28), 1, (1, 1, 1, 1))
 NANO = NAFNetConfig(16, (1, 1, 2), 4, (1, 1, 1))
-"""The size for training and benchmarking within minutes on a CPU."""
+"""The network size for training and benchmarking in minutes on a CPU."""
 
 
 def build(name: str, config: NAFNetConfig, pooling: str = NAFNetConfig.pooling) -> NAFNet:
-    """Return a NAFNet of a named size; `pooling` is `global` or `windowed`."""
+    """Return a NAFNet of the size `config`; `pooling` is `global` or `windowed`."""
     return NAFNet(name, replace(config, pooling=pooling))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 PROJECTIONS = ("query", "key", "value")
-"""The projections in packing order."""
+"""The projections in the order in which official files pack them."""
 
 Packed = Mapping[str, tuple[str, ...]]
 """The ending of an official key → the endings of the three keys that replace it in this project."""
@@ -20,7 +20,7 @@ def apart(ending: str) -> tuple[str, ...]:
 
 
 def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Convert official keys to the project's keys: split packed tensors, and drop keys that end in `constants`."""
+    """Convert official keys to the project's keys: split packed tensors; drop keys with an ending in `constants`."""
     ours: dict[str, Tensor] = {}
     for key, tensor in state.items():
         ending = next((ending for ending in packed if key.endswith(ending)), None)

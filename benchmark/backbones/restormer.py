@@ -1,8 +1,8 @@
-"""Restormer (Zamir et al., CVPR 2022), at any size.
+"""Restormer (Zamir et al., CVPR 2022), of any width and depth.
 
 A U-shaped transformer with attention between channels (§3.1): for images of any size, the attention map of a head with
 c channels is c×c. State dicts have the keys of the official release, except that fused query, key and value
-convolutions are separate. Convolutions do not have biases.
+convolutions are separate. None of the convolutions has a bias.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ class RestormerConfig:
 
     Attributes:
         dim: number of channels at full resolution; each of three levels down doubles it.
-        blocks: number of blocks at each level, the lowest resolution last; a decoder has as many blocks as its encoder.
+        blocks: number of blocks at each level, the lowest resolution last; a decoder has as many blocks as the encoder
+            of its level.
         refinement: number of blocks after the last decoder; like the last decoder, they have twice `dim` channels.
         attention_heads: number of attention heads per block, for each level.
         expansion: ratio of the gated feed-forward layers' hidden channels to the channels of the features.
-        norm: `withbias`, as in the official weights for rain and blur, or `biasfree`, as in those for denoising.
+        norm: `withbias`, as in the official weights for rain and blur, or `biasfree`, as in the official weights for
+            denoising.
     """
 
     dim: int = 48
@@ -114,8 +116,8 @@ class TransformerBlock(nn.Module):
     """Attention, then a feed-forward layer, each after a norm.
 
     Args:
-        width: channels.
-        heads: attention heads.
+        width: number of channels.
+        heads: number of attention heads.
         config: size of the network.
     """
 
@@ -153,8 +155,8 @@ MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
 class Restormer(SizePreserving):
     """Restormer for images of any size: inputs are padded at the bottom and right by reflection; outputs are cropped.
 
-    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, with levels in
-    the order of computation, and `refinement.INDEX`. Depthwise convolutions are not sites.
+    The blocks are named `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, with levels
+    in the order of computation, and `refinement.INDEX`. Depthwise convolutions are not sites.
 
     Args:
         name: name of the network in grids.
@@ -179,7 +181,7 @@ class Restormer(SizePreserving):
         self.output = _conv(2 * dim, 3)
 
     def _stages(self) -> Iterator[tuple[str, str, int, int, int]]:
-        """Yield name, official name, channels, attention heads and number of blocks, in the order of computation."""
+        """Yield name, official name, channels, attention heads and number of blocks of each stage, in order."""
         config, dim = self.config, self.config.dim
         levels = list(zip(config.attention_heads, config.blocks, strict=True))
         for level in (0, 1, 2):
@@ -213,7 +215,7 @@ class Restormer(SizePreserving):
         """Pad the images by reflection at the bottom and right, repeatedly if necessary.
 
         Raises:
-            PetlirError: a side has a single pixel, which cannot be reflected.
+            PetlirError: the height or the width is a single pixel, which cannot be reflected.
         """
         down, right = self.missing(images)
         height, width = images.shape[-2:]
@@ -248,7 +250,7 @@ class Restormer(SizePreserving):
         load_strictly(self, unpack(state, PACKED), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights under the official keys."""
+        """Return the weights as a state dict with the official keys."""
         return pack(self.state_dict(), PACKED)
 
 
@@ -259,7 +261,7 @@ def _mirrored(length: int, target: int) -> Tensor:
 
 
 NANO = RestormerConfig(12, (1, 1, 1, 2), 1)
-"""The size for training and benchmarking within minutes on a CPU."""
+"""The network size for training and benchmarking in minutes on a CPU."""
 
 
 def sized(

@@ -1,7 +1,7 @@
 """Swin blocks over N×H×W×C features, with attention inside rectangular windows that may be shifted.
 
-Shifted windows follow Swin (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal and half vertical
-windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
+Shifted windows follow Swin (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal windows, the other half
+vertical windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Prompts = tuple[Tensor, Tensor]
 """1×K×C keys and 1×K×C values that are appended to the keys and values of every window."""
 
 APART = -100.0
-"""The value added to the attention logit of two tokens that are in one window only because of a shift."""
+"""The value added to the attention logit of two tokens that share a window only because of the cyclic shift."""
 
 
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows, with locally enhanced positions (LePE).
 
-    LePE is a depthwise convolution of the values inside each window (CSWin, §3.3).
+    LePE is a depthwise convolution of the attention values inside each window (CSWin, §3.3).
 
     Args:
-        width: channels of query, key and value.
-        heads: attention heads.
-        window: sides of a window.
+        width: number of channels of query, key and value.
+        heads: number of attention heads.
+        window: height and width of a window.
         shifted: whether the windows are shifted by half their sides.
     """
 
@@ -89,10 +89,10 @@ def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
 
 @lru_cache(maxsize=8)
 def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the mask that separates tokens in one window only because a roll by half a window joins opposite edges.
+    """Return the attention mask for tokens that share a window only because the cyclic shift joined opposite edges.
 
     Returns:
-        A mask per window, (H/h·W/w)×1×(h·w)×(h·w), 0 or -100, computed once for each size.
+        One mask per window, (H/h·W/w)×1×(h·w)×(h·w), with values 0 and -100; cached for each image size.
     """
     with torch.inference_mode(False):  # a mask made in inference mode could not be used in training
         rows = torch.arange(sides[0], device=device) >= sides[0] - window[0] // 2
@@ -132,8 +132,8 @@ class SwinBlock(nn.Module):
     """Attention in horizontal and vertical windows, each on half of the channels, and an MLP, each after a norm.
 
     Args:
-        width: channels of the features.
-        heads: attention heads of each half.
+        width: number of channels of the features.
+        heads: number of attention heads for each half of the channels.
         window: height and width of a horizontal window; vertical windows are transposed.
         hidden: number of channels inside the feed-forward layer.
         shifted: whether the windows are shifted by half their sides.
@@ -174,7 +174,7 @@ class SwinBlock(nn.Module):
         return added * functional.dropout(added.new_ones(len(added), 1, 1, 1), self.drop_path)
 
     def branches(self) -> tuple[Branch, Branch]:
-        """Return the branches, mixer and mlp, into which methods insert modules."""
+        """Return the mixer branch and the mlp branch, into which methods insert modules."""
         mixer = (*((name, name) for name in PROJECTIONS), ("out", "proj"))
         mlp = (("up", "mlp.fc1"), ("down", "mlp.fc2"))
         return (
@@ -189,7 +189,7 @@ def _halves(*features: Tensor) -> list[tuple[Tensor, ...]]:
 
 
 class Stage(nn.Module):
-    """A group of blocks with a skip connection."""
+    """A group of blocks with a skip connection around the group."""
 
     def __init__(self, blocks: list[SwinBlock]) -> None:
         super().__init__()

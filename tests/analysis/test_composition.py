@@ -74,7 +74,7 @@ def test_without_a_router_there_is_no_matrix(found):
     analysis, table = found
     uniform = "uir-lora[degradations=tiny+tiny_y; rank=2; weights=uniform]"
     assert set(table[table.label == uniform].trained) == {TOGETHER}
-    assert f"{uniform}: it has no router between its experts, hence no confusion matrix" in analysis.left_out
+    assert f"{uniform}: its experts are not selected by a router, so there is no confusion matrix" in analysis.left_out
 
 
 def test_alone_gives_one_expert_all_and_then_leaves():
@@ -120,7 +120,7 @@ def test_a_damaged_cell_is_named_and_the_rest_whole(lab, store, tmp_path):
     analysis = transfer(cells(Store(tmp_path / "store"), lambda cell: cell.method == "lora"), lab.context(), "cpu")
     (damaged, gap) = analysis.left_out
     assert "· lora[rank=2] · tiny · seed 0: adapter" in damaged and "missing or damaged" in damaged
-    assert gap == "lora[rank=2] on tiny: no finished cell, so the matrix omits them"
+    assert gap == "lora[rank=2] on tiny: no finished cell, so the matrix omits these tasks"
     assert {(row["trained"], row["tested"]) for row in analysis.rows} == {
         (a, b) for a in ("tiny_x2", "tiny_y") for b in ("tiny_x2", "tiny_y")
     }
