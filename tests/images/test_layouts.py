@@ -90,7 +90,7 @@ def test_partners_that_are_missing_are_named(tmp_path, clean, noisy, side):
 def test_sizes_that_do_not_match_are_named(tmp_path):
     save(tmp_path / "set/clean", "a")
     save(tmp_path / "set/noisy", "a", side=9)
-    with pytest.raises(PetlirError, match=r"noisy/a.png is 9×9 pixels, its clean image .*clean/a.png 8×8"):
+    with pytest.raises(PetlirError, match=r"noisy/a.png is 9×9 pixels and its clean image .*clean/a.png is 8×8"):
         PAIRS(tmp_path)[0].read()
 
 
