@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 """One image, H×W×3, RGB, 0..255."""
 Degraded = NDArray[np.uint8] | NDArray[np.float32]
-"""One degraded image, H×W×3, RGB, on the scale 0..255: 8 bit, or float32 if noise is stored unrounded."""
+"""One degraded image, H×W×3, RGB, on the scale 0..255: uint8, or float32 if noise is stored unrounded."""
 KEPT = ("rounded", "truncated", "float")
 """Storage formats of noisy images: `rounded` and `truncated` images have 8 bits; `float` images are not clipped."""
 
@@ -151,13 +151,13 @@ class Chain(Degradation):
         return self.steps[-1].crops_kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Apply every step's `prepare` in order."""
+        """Call the `prepare` methods of all steps in order."""
         for step in self.steps:
             image = step.prepare(image, rng)
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Apply every step's `perturb` in order."""
+        """Call the `perturb` methods of all steps in order."""
         for step in self.steps:
             batch = step.perturb(batch, generator)
         return batch

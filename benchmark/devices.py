@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
-"""The file that states the memory limit of a container in bytes, or `max` if there is none."""
+"""The file that states the memory limit of a container in bytes, or `max` if there is no limit."""
 
 
 def memory() -> int:

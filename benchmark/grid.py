@@ -81,7 +81,7 @@ def methods(
     Args:
         text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`; commas separate methods, and the values of an option;
             semicolons separate options.
-        valid: the methods by name.
+        valid: the available methods by name.
         resize: function that scales a method to the size after `@`, e.g. `250k` or `0.6%`.
     """
     found: list[Method] = []
@@ -102,7 +102,7 @@ def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
 
     Args:
         text: e.g. `sr_x4,hybrid_lr4_noise30[noise=rounded,truncated]`.
-        valid: the tasks by name.
+        valid: the available tasks by name.
         track: the track; `*` skips tasks that have no images on this track.
     """
     found: list[Task] = []

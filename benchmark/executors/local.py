@@ -22,7 +22,7 @@ from petlir.benchmark.executors import Event, QueuedJob, Schedule, Work, resolve
 from petlir.benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
-"""Seconds from SIGTERM to SIGKILL for a worker."""
+"""The seconds between SIGTERM and SIGKILL when a worker is terminated."""
 
 
 @dataclass(frozen=True)

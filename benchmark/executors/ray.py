@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRIES = 3
 """The number of times in a row that a job may lose its node without making progress."""
 PAUSE = 1.0
-"""Seconds between two polls of the jobs' progress."""
+"""The seconds between two polls of the jobs' progress."""
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """The fractions of a GPU that a job may reserve."""
 START = "start one with `ray start --head`, or name one with --ray-address HOST:PORT"
@@ -264,7 +264,7 @@ def _connect(address: str) -> None:
             ray.init(address=where, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        told = f"the Ray cluster {where} does not answer ({line})" if colon else "there is no Ray cluster here"
+        told = f"the Ray cluster {where} does not answer ({line})" if colon else "no Ray cluster runs here"
         raise PetlirError(f"{told}; {START}") from error
 
 

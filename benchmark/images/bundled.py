@@ -104,7 +104,7 @@ class BundledPhotograph:
 
 
 def photographs(root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
-    """Return four photographs, each a scene of its own; the arguments are not used."""
+    """Return four photographs, each of a separate scene; the arguments are not used."""
     return [ImageEntry(name, name, BundledPhotograph(name)) for name in PHOTOGRAPHS]
 
 

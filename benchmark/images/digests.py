@@ -15,7 +15,7 @@ from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixels_digest
 
 CROP = 12
-"""Images are cropped to multiples of 12 pixels, so that versions cropped to multiples of 2, 3, 4 or 6 agree."""
+"""The multiple to which images are cropped before hashing, so that copies cropped to multiples of 2, 3 or 4 agree."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def different(images: ImageSet, found: Digests) -> str:
     assert images.known is not None
     return (
         f"{images.name} differs from the catalogue: digest {found.content[:12]}…, expected "
-        f"{images.known[:12]}…; get it: {images.source}; for images of your own, use -t pairs:DIR"
+        f"{images.known[:12]}…; source: {images.source}; for images of your own, use -t pairs:DIR"
     )
 
 

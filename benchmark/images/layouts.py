@@ -1,8 +1,8 @@
 """Folder layouts in which image sets are distributed: patterns that find, name and pair the images.
 
-A pattern is a path below the data folder, without suffix, with stars for the variable parts: a clean image that matches
-`Rain100L/norain-*` and a degraded image that matches `Rain100L/rainy/rain-*` are a pair if the stars match the same
-text. A pattern that ends in `.mat` describes a MATLAB file that contains blocks of images.
+A pattern is a path below the data folder, without suffix, with the wildcard `*` for variable parts: a clean image that
+matches `Rain100L/norain-*` and a degraded image that matches `Rain100L/rainy/rain-*` are a pair if the wildcards match
+the same text. A pattern that ends in `.mat` describes a MATLAB file that contains blocks of images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from petlir.benchmark.images.matlab import blocks
 from petlir.benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
-"""The texts that the stars of a pattern match in an image's path, called star texts."""
+"""The texts that the wildcards of a pattern match in an image's path, called wildcard texts."""
 Found = Mapping[Key, Reader]
 BLOCKS = ".mat"
 """The suffix of a MATLAB file that contains blocks of images."""
@@ -46,7 +46,7 @@ class FolderLayout:
 
 
 def matching(root: Path, pattern: str, rows: Sequence[str] = ()) -> dict[Key, Reader]:
-    """Return the images that match a pattern, keyed by the texts that its stars match.
+    """Return the images that match a pattern, keyed by their wildcard texts.
 
     Raises:
         PetlirError: the names of two files differ only in the suffix.
@@ -71,12 +71,12 @@ def _paths(root: Path, pattern: str) -> Iterator[tuple[Key, Path]]:
 
 
 def expression(pattern: str) -> re.Pattern[str]:
-    """Convert the pattern to a regular expression whose groups are the stars of the pattern."""
+    """Convert the pattern to a regular expression whose groups are the wildcards of the pattern."""
     return re.compile(re.escape(pattern).replace(r"\*", "([^/]*)"))
 
 
 def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
-    """Return the path that `pattern` describes for the star texts `key`, with the suffix of the files in `beside`."""
+    """Return the path that `pattern` describes for the wildcard texts `key`, with the suffix of files in `beside`."""
     if pattern.endswith(BLOCKS):
         return str(root / pattern)
     parts = iter(key)

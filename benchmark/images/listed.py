@@ -41,11 +41,11 @@ class CataloguedIndex:
         source: where to get the set, for error messages.
         layouts: possible layouts.
         count: required number of images; if None, any number is allowed.
-        names: star texts of all images in the set; other files are ignored. If `names` is None, all files belong to the
-            set.
+        names: wildcard texts of all images in the set; other files are ignored. If `names` is None, all files belong to
+            the set.
         digits: number of digits to which numbers in names are padded with zeros, so that the names of all layouts
             agree; 0 keeps numbers unchanged.
-        called: format string that turns an image's star texts into its name.
+        called: format string that turns an image's wildcard texts into its name.
         unit: regular expression that is searched for in an image's name and whose first group is the source scene; if
             None, the name is the scene.
         unit_called: format string that turns the group matched by `unit` into the name of the scene.
@@ -126,16 +126,16 @@ class CataloguedIndex:
         empty = next((place.parent for place in places if place.parent != root and place.parent.is_dir()), None)
         if empty is not None:
             suffixes = ", ".join(sorted(SUFFIXES))
-            return f"{empty} holds no image of {self.name}; expected {suffixes}; get it: {self.source}"
+            return f"{empty} holds no image of {self.name}; expected {suffixes}; source: {self.source}"
         others = f", or in one of {len(places) - 1} other layouts" if places[1:] else ""
         where = f"expected {self.name} there{others} under PETLIR_DATA={root}"
-        return f"{places[0]} is missing; {where}; get it: {self.source}"
+        return f"{places[0]} is missing; {where}; source: {self.source}"
 
     def _files(self, root: Path, pattern: str) -> Found:
         return self._keyed(matching(root, pattern, self.rows))
 
     def _keyed(self, found: Found) -> Found:
-        """Return the images with the numbers in their star texts padded with zeros to `digits` digits."""
+        """Return the images with the numbers in their wildcard texts padded with zeros to `digits` digits."""
         if not self.digits:
             return found
         return {
@@ -144,7 +144,7 @@ class CataloguedIndex:
         }
 
     def _key(self, name: str) -> Key:
-        """Return the star texts that correspond to an image's name."""
+        """Return the wildcard texts of the pattern that correspond to an image's name."""
         before, after = map(re.escape, self.called.split("{}"))
         match = re.fullmatch(f"{before}(.+){after}", name)
         return (match[1] if match else name,)
@@ -178,10 +178,10 @@ class CataloguedIndex:
             shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
             each = 1 if layout.clean.endswith(BLOCKS) else self.count or len(keys)
             some = f"{len(lacking)} of {each * (2 if layout.degraded else 1)} files are missing: {shown}"
-            raise HalfThere(f"{self.name} is incomplete: {some}; get it: {self.source}")
+            raise HalfThere(f"{self.name} is incomplete: {some}; source: {self.source}")
         if self.count is not None and len(keys) != self.count:
             has = f"{found.root / layout.clean} has {len(keys)} images, expected {self.count}"
-            raise HalfThere(f"{self.name} is incomplete or a different set: {has}; get it: {self.source}")
+            raise HalfThere(f"{self.name} is incomplete or a different set: {has}; source: {self.source}")
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
         """Return the missing files: clean images that are listed in `names`, and partners of existing images."""

@@ -15,7 +15,7 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""Case-insensitive words that mark a folder, column or file name as clean or degraded; messages suggest the first."""
+"""Case-insensitive words that mark a folder, column or file as clean or degraded; error messages suggest the first."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),

@@ -51,7 +51,7 @@ def training_pairs(
     Args:
         task: the task.
         track: the track.
-        root: folder of image sets.
+        root: the data folder, which contains the image sets.
         allow_overlap: whether test images may be among the training images.
         seed: seed of the cell, from which rain, exposure and camera noise are drawn.
 

@@ -47,14 +47,14 @@ def test_names_choose_and_are_missed(tmp_path):
 def test_a_count_that_is_not_met(tmp_path):
     save(tmp_path / "set", "a", "b")
     with pytest.raises(
-        PetlirError, match=r"incomplete or a different set: .*set/\* has 2 images, expected 3; get it: some"
+        PetlirError, match=r"incomplete or a different set: .*set/\* has 2 images, expected 3; source: some"
     ):
         listed(count=3)(tmp_path)
 
 
 def test_empty_folder_says_where_to_get_the_set(tmp_path):
     (tmp_path / "set").mkdir()
-    with pytest.raises(PetlirError, match=r"set holds no image of toy.*get it: somewhere"):
+    with pytest.raises(PetlirError, match=r"set holds no image of toy.*source: somewhere"):
         listed()(tmp_path)
 
 
@@ -113,7 +113,7 @@ def test_one_set_in_two_layouts_has_the_same_names_and_units(tmp_path):
     (tmp_path / "ipt/Rain100L/rainy/rain-007.png").unlink()
     (tmp_path / "ipt/Rain100L/norain-009.png").unlink()
     with pytest.raises(
-        PetlirError, match=r"2 of 200 files are missing: .*norain-009.png, .*rainy/rain-007.png; get it"
+        PetlirError, match=r"2 of 200 files are missing: .*norain-009.png, .*rainy/rain-007.png; source"
     ):
         image_set("Rain100L").index(tmp_path / "ipt")
 

@@ -30,7 +30,7 @@ class HashIndex:
         self._sorted = [bands[order, band] for band, order in enumerate(self._orders)]
 
     def near(self, codes: Codes) -> Pairs:
-        """Return the indices of similar hashes, in `codes` and in this index, that agree in a band; each pair occurs once."""
+        """Return the indices of similar hashes in `codes` and in this index that share a band, without duplicates."""
         found = [self._sharing(codes, band) for band in range(BANDS)]
         sought, there = (np.concatenate(parts) for parts in zip(*found, strict=True))
         once = np.unique(sought * np.intp(max(1, len(self._codes))) + there)

@@ -19,7 +19,7 @@ NEARBY, LEEWAY = 0.6, 0.3
 
 @dataclass(frozen=True)
 class Placement:
-    """A similarity transform: a point p of one image maps to `scale` · p + `shift` in the other.
+    """A similarity transform: a point p of one image maps to `scale` · p + `shift` in the other image.
 
     Attributes:
         scale: pixels of the other image per pixel of the first image.
