@@ -92,7 +92,7 @@ class PairFolder:
             if (large[0] // scale, large[1] // scale) != small:
                 shown = ("×".join(map(str, size)) for size in (small, large))
                 line = f"{degraded} is {next(shown)} pixels and its clean image {clean} is {next(shown)}"
-                raise PetlirError(f"{line}; expected equal sizes, or the same integer factor for all pairs")
+                raise PetlirError(f"{line}; expected equal sizes, or clean images larger by the same integer factor")
         return scale
 
     @property
