@@ -1,4 +1,4 @@
-"""The contract of a degradation: a map from a clean image to a degraded one."""
+"""The interface of a degradation, which maps a clean image to a degraded image."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 """One image, H×W×3, RGB, 0..255."""
 Degraded = NDArray[np.uint8] | NDArray[np.float32]
-"""One degraded image, H×W×3, RGB, on the scale 0..255: 8 bit, or float32 if noise is stored unrounded."""
+"""One degraded image, H×W×3, RGB, on the scale 0..255: uint8, or float32 if noise is stored unrounded."""
 KEPT = ("rounded", "truncated", "float")
-"""Storage formats of noisy images: `rounded` and `truncated` are clipped to 8 bit; `float` is not clipped."""
+"""Storage formats of noisy images: `rounded` and `truncated` images have 8 bits; `float` images are not clipped."""
 
 
 class Degradation:
-    """A degradation in two steps, so that training can draw fresh noise for each crop.
+    """A degradation that is split into two steps, so that training can draw fresh noise for each crop.
 
-    `prepare` acts on a whole 8-bit image (resizing, compression, rain), where a pixel depends on neighbouring pixels.
-    `perturb` acts on a batch of crops (noise). A subclass is a frozen dataclass whose fields are the parameters of the
-    degradation. The subclass overrides one of the two methods; if it overrides both, it also overrides `whole`.
+    `prepare` acts on a whole 8-bit image, for degradations in which a pixel depends on its neighbours, such as
+    resizing, compression or rain. `perturb` acts on a batch of crops, e.g. to add noise. Each subclass of `Degradation`
+    is a frozen dataclass whose fields are the parameters of the degradation. A subclass overrides `prepare` or
+    `perturb`; a subclass that overrides both methods also overrides `whole`.
     """
 
     source: ClassVar[str] = ""
 
     @property
     def simulated(self) -> str:
-        """A note for the column header if the degradation only simulates a camera or the weather; otherwise empty."""
+        """A note for result tables if the degradation only simulates a camera or the weather; otherwise empty."""
         return ""
 
     @property
@@ -60,14 +61,14 @@ class Degradation:
 
     @property
     def crops_kept(self) -> str:
-        """The storage format of training crops; they are clipped but not rounded if the format is `rounded`.
+        """The storage format of training crops; in the format `rounded`, training crops are clipped but not rounded.
 
-        Rounding would only add noise with a variance of 1/12 on the scale 0..255.
+        Rounding the crops would only add noise with a variance of 1/12 on the scale 0..255.
         """
         return self.kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Apply every degradation except noise to a whole H×W×3 uint8 image, and return the result."""
+        """Apply the part of the degradation that needs the whole H×W×3 uint8 image, and return the result."""
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -118,12 +119,12 @@ class Chain(Degradation):
 
     @property
     def simulated(self) -> str:
-        """The notes of all simulated steps."""
+        """The `simulated` notes of all steps, separated by commas."""
         return ", ".join(step.simulated for step in self.steps if step.simulated)
 
     @property
     def factor(self) -> int:
-        """The product of the steps' factors."""
+        """The downscaling factor of the whole chain: the product of the factors of its steps."""
         product = 1
         for step in self.steps:
             product *= step.factor
@@ -136,34 +137,34 @@ class Chain(Degradation):
 
     @property
     def random(self) -> bool:
-        """True if any step draws random numbers for the whole image."""
+        """True if the `prepare` method of any step draws random numbers."""
         return any(step.random for step in self.steps)
 
     @property
     def kept(self) -> str:
-        """The storage format of the last step."""
+        """The storage format of degraded images, as defined by the last step."""
         return self.steps[-1].kept
 
     @property
     def crops_kept(self) -> str:
-        """The last step's storage format of training crops."""
+        """The storage format of training crops, as defined by the last step."""
         return self.steps[-1].crops_kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Apply every step's `prepare` in order."""
+        """Call the `prepare` methods of all steps in order."""
         for step in self.steps:
             image = step.prepare(image, rng)
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Apply every step's `perturb` in order."""
+        """Call the `perturb` methods of all steps in order."""
         for step in self.steps:
             batch = step.perturb(batch, generator)
         return batch
 
 
 def truncated(values: Tensor) -> Tensor:
-    """Clip values to 0..255 and truncate them; the result is on average 0.5 darker than with rounding."""
+    """Clip values to 0..255 and truncate them to integers, which are on average 0.5 lower than rounded values."""
     return values.clamp(0, 255).floor()
 
 
@@ -175,6 +176,6 @@ def rounded(values: Degraded) -> Image:
 
 
 def seed_of(*parts: str | int) -> int:
-    """Return a seed derived from names (task, set, file), so that images do not depend on the order of processing."""
+    """Return a seed derived from names (task, set, file), so that degraded images do not depend on their order."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")

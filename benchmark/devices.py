@@ -1,4 +1,4 @@
-"""Selection of the devices that compute cells."""
+"""Selection of the devices, CPU or GPUs, on which workers run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from petlir.benchmark.errors import PetlirError
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """A worker to start: its device and its number of CPU threads."""
+    """The device and the number of CPU threads of a worker to be started."""
 
     device: str
     threads: int
@@ -24,7 +24,7 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
 
     Args:
         device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
-        workers: number of workers on the CPU or on each GPU; None for one per core or GPU.
+        workers: number of workers on the CPU or on each GPU; if None, one worker runs on each CPU core or GPU.
     """
     import torch  # deferred, because a worker sets its number of threads first
 
@@ -39,13 +39,13 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
 
 
 def pick(device: str) -> str:
-    """Return a single device for one computation."""
+    """Return the first of the devices that `device` selects, for a computation on a single device."""
     return workers_on(device, 1)[0].device
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one CPU thread inside the block, as workers do, so that times measured there apply to workers."""
+    """Use one CPU thread inside the `with` block, as workers do, so that times measured in it apply to workers."""
     import torch
 
     before = torch.get_num_threads()
@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
-"""The file that states the memory limit of a container in bytes, or `max` if there is none."""
+"""The file that states the memory limit of a container in bytes, or `max` if there is no limit."""
 
 
 def memory() -> int:
@@ -71,5 +71,5 @@ def memory() -> int:
 def check_memory(name: str, needed: int) -> None:
     """Raise PetlirError if the image called `name` needs more memory than the machine has; `needed` is in bytes."""
     if needed > (there := memory()):
-        gib = f"about {needed / 2**30:.1f} GiB of memory, and this machine has {there / 2**30:.1f}"
+        gib = f"about {needed / 2**30:.1f} GiB of memory, and this machine has {there / 2**30:.1f} GiB"
         raise PetlirError(f"{name} needs {gib}; expected a smaller image")

@@ -1,4 +1,4 @@
-"""Errors that a user can cause; each message is one line and suggests the nearest valid name."""
+"""Errors that a user can cause; messages have one line and suggest the nearest valid name for an unknown name."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class PetlirError(Exception):
     """An error that the user can fix; its one-line message states what is wrong, where, and what was expected."""
 
     def __str__(self) -> str:
-        """Return the message with control characters escaped, as it may quote a file's name or content."""
+        """Return the message with control characters escaped, because it may quote a file's name or content."""
         return one_line(super().__str__())
 
 
 class Unwritable(PetlirError):
-    """A full disk or an unwritable folder, on which every other cell would fail too."""
+    """An error caused by a full disk or an unwritable folder, which would make every other cell fail as well."""
 
 
 class Interruption(BaseException):
-    """An interruption of work from outside, as opposed to an error in the code that runs."""
+    """An interruption from outside, e.g. by a signal or a lost lease, as opposed to an error in the running code."""
 
 
 class Terminated(Interruption, SystemExit):
-    """The end of the program after a signal."""
+    """The exception that ends the program after a signal."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
@@ -56,14 +56,14 @@ MAPS = re.compile(
     r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
     r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""Matches the error messages of PyTorch and Python when a module that expects feature maps receives other input."""
+"""A pattern for the errors of PyTorch and Python in a module that expects feature maps but receives other input."""
 
 
 def told(error: BaseException) -> str:
-    """Return the type and first line of an error, with a hint if a convolution received tokens instead of a map."""
+    """Return the type and first line of an error, with a hint if a convolution received tokens."""
     lines = str(error).strip().splitlines()
     line = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-    hint = "; a convolution needs N×C×H×W maps; if the features are tokens, wrap it as OnMap(module, block.layout)"
+    hint = "; a convolution needs N×C×H×W maps; for tokens, wrap the convolution in OnMap(module, block.layout)"
     return line + hint if MAPS.search(line) else line
 
 

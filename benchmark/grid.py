@@ -1,4 +1,4 @@
-"""Parsing of grids: `'lora[rank=4,8]'` × tasks × backbones × seeds."""
+"""Parsing of grids, which combine methods such as `lora[rank=4,8]` with tasks, backbones and seeds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def unquoted(item: str) -> str:
 
 
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
-    """Return the names in a comma-separated list; the error for an unknown name suggests the nearest.
+    """Return the names in a comma-separated list; the error for an unknown name suggests the nearest valid name.
 
     The wildcards `*` and `?` do not match the colon in the names of a family: `*` selects everything except families,
     and `peft:*` selects the whole family `peft`.
@@ -81,8 +81,8 @@ def methods(
     Args:
         text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`; commas separate methods, and the values of an option;
             semicolons separate options.
-        valid: the methods by name.
-        resize: scales a method to the size after `@`, e.g. `250k` or `0.6%`.
+        valid: the available methods by name.
+        resize: function that scales a method to the size after `@`, e.g. `250k` or `0.6%`.
     """
     found: list[Method] = []
     for item in split(text):
@@ -102,7 +102,7 @@ def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
 
     Args:
         text: e.g. `sr_x4,hybrid_lr4_noise30[noise=rounded,truncated]`.
-        valid: the tasks by name.
+        valid: the available tasks by name.
         track: the track; `*` skips tasks that have no images on this track.
     """
     found: list[Task] = []
@@ -147,7 +147,7 @@ def _expand(method: type[Method], text: str) -> Iterator[Method]:
 
 
 def _listed(text: str, owner: str) -> dict[str, list[str]]:
-    """Return the values of each option, e.g. of `rank` and of `alpha` for `rank=4,8; alpha=4`."""
+    """Return the values by option, e.g. two values of `rank` and one value of `alpha` for `rank=4,8; alpha=4`."""
     values: dict[str, list[str]] = {}
     for part in filter(str.strip, text.split(";")):
         name, equals, listed = (piece.strip() for piece in part.partition("="))
@@ -158,13 +158,13 @@ def _listed(text: str, owner: str) -> dict[str, list[str]]:
 
 
 def _combinations(values: Mapping[str, Sequence[V]]) -> Iterator[dict[str, V]]:
-    """Yield every way to choose one value for each option."""
+    """Yield every combination of one value per option."""
     for combination in itertools.product(*values.values()):
         yield dict(zip(values, combination, strict=True))
 
 
 def _value(text: str, wanted: object, where: str) -> object:
-    """Convert `text` to the type of the option."""
+    """Convert the text of an option's value to the option's type."""
     choices = _choices(wanted)
     if NoneType in choices and text.lower() == "none":
         return None
@@ -236,20 +236,20 @@ def sized(method: Method, size: str, total: int, count: Callable[[Method], int])
 
 
 def missed(method: Method, wanted: int, found: int) -> str:
-    """Return a message for a trained method whose size differs from the request by over 5 %; empty otherwise."""
+    """Return a message for a trained method whose size differs by over 5 % from the requested size; else empty."""
     if not method.trains or abs(found - wanted) <= NEAR * wanted:
         return ""
     apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} requested"
-    nearest = f"no value of {method.size} comes nearer" if method.size else "it has no size option"
+    nearest = f"no value of {method.size} comes nearer" if method.size else "the method has no size option"
     return f"{method.label} trains {found:,} parameters, {apart}: {nearest}"
 
 
 def restored(method: type[Method], options: Mapping[str, object]) -> Method:
-    """Return the method with the options of a record or a job."""
+    """Return the method with the options that a record or a job contains."""
     missing = [f.name for f in fields(method) if f.name not in options and f.default is MISSING]
     stray = [name for name in options if name not in {f.name for f in fields(method)}]
     if missing or stray:
-        raise PetlirError(f"options of {method.name} do not fit this version: {', '.join(missing + stray)}")
+        raise PetlirError(f"options of {method.name} do not match this version of petlir: {', '.join(missing + stray)}")
     types = _types(method)
     for name, value in options.items():
         choices = _choices(types[name])
@@ -260,12 +260,12 @@ def restored(method: type[Method], options: Mapping[str, object]) -> Method:
 
 @cache
 def _types(method: type[Method]) -> dict[str, object]:
-    """Return the types of a method's options; a plan asks for them once per cell."""
+    """Return the types of a method's options; the types are cached, because planning needs them for every cell."""
     return get_type_hints(method)
 
 
 def _is_of(value: object, kind: object) -> bool:
-    """Return whether an option may have this value; types that a grid cannot express are not checked."""
+    """Return True if the value is of type `kind`; values of types that a grid cannot express are not checked."""
     if kind in (bool, str, NoneType):
         return type(value) is kind
     if kind is int:

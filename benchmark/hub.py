@@ -1,4 +1,4 @@
-"""Download files from the Hugging Face hub, always pinned to a commit so that they never change."""
+"""Download files of a commit from the Hugging Face hub, and upload folders to the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = re.compile(
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file on the hub.
+    """A file in a repository on the Hugging Face hub, at a fixed commit.
 
     Attributes:
         repo: `owner/name`.
@@ -63,10 +63,10 @@ REPOSITORY = re.compile(r"hub:(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[^/#
 
 
 def repository(source: str) -> tuple[str, str | None]:
-    """Return the repository of `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, and the revision if it is given.
+    """Return the repository named by `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, and its revision or None.
 
     Raises:
-        PetlirError: the source does not have this form.
+        PetlirError: the source is not of the form `hub:OWNER/NAME[@REVISION]`.
     """
     found = REPOSITORY.fullmatch(source)
     if found is None:
@@ -75,10 +75,11 @@ def repository(source: str) -> tuple[str, str | None]:
 
 
 def download_files(source: str, files: Sequence[str]) -> Path:
-    """Return a folder in the hub's cache with these files of `hub:OWNER/NAME[@REVISION]`, all from one commit.
+    """Return a folder in the hub's cache with `files` of `hub:OWNER/NAME[@REVISION]`, all from the same commit.
 
     Raises:
-        PetlirError: the source does not have this form, a file does not exist, or the hub cannot be reached.
+        PetlirError: the source is not of the form `hub:OWNER/NAME[@REVISION]`, a file does not exist, or the hub cannot
+            be reached.
     """
     repo, revision = repository(source)
     first, *others = files
@@ -92,7 +93,7 @@ def upload_folder(folder: Path, source: str, message: str) -> str:
     """Upload the files of a folder to the repository `hub:OWNER/NAME`, creating it if needed; return the commit.
 
     Raises:
-        PetlirError: the source does not have this form, or the hub rejects the files or cannot be reached.
+        PetlirError: the source is not of the form `hub:OWNER/NAME`, or the hub rejects the files or cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -124,7 +125,7 @@ def parse(source: str) -> HubFile:
     """Parse a source of the form `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
 
     Raises:
-        PetlirError: a component is missing, or the revision or the digest is incomplete.
+        PetlirError: a component of the source is missing, or its revision or digest is incomplete.
     """
     found = PARTS.fullmatch(source)
     if found is None:

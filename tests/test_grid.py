@@ -214,7 +214,7 @@ def test_a_method_without_a_size_stays_as_it_is():
 
 @pytest.mark.parametrize("options", [{"rank": 4, "width": 2}, {"other": 1}])
 def test_options_of_another_version_are_refused(options):
-    with pytest.raises(PetlirError, match="options of knobs do not fit this version: "):
+    with pytest.raises(PetlirError, match="options of knobs do not match this version of petlir: "):
         grid.restored(Knobs, options)
 
 

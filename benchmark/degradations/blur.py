@@ -23,7 +23,7 @@ class GaussianBlur(Degradation):
     multiple degradations (SRMD), CVPR 2018.
 
     Attributes:
-        sigma: standard deviation in pixels; 0 leaves the image unchanged.
+        sigma: standard deviation of the Gaussian in pixels; 0 leaves the image unchanged.
     """
 
     sigma: float
@@ -47,7 +47,7 @@ class MotionBlur(Degradation):
     Source: Potmesil & Chakravarty, Modeling motion blur in computer-generated images, SIGGRAPH 1983.
 
     Attributes:
-        length: length of the line in pixels; 0 leaves the image unchanged.
+        length: length in pixels of the line along which pixels are averaged; 0 leaves the image unchanged.
         angle: angle of the line in degrees, counter-clockwise from the horizontal.
     """
 
@@ -74,7 +74,8 @@ class RandomMotionBlur(Degradation):
     """Motion blur with a random length and direction for each image, like blur from camera shake.
 
     Attributes:
-        longest: maximum length in pixels; lengths are uniform from `shortest` to `longest`, directions over all angles.
+        longest: maximum length in pixels; lengths are drawn uniformly from `shortest` to `longest`, and directions
+            uniformly from all angles.
         shortest: minimum length in pixels.
     """
 
@@ -89,13 +90,13 @@ class RandomMotionBlur(Degradation):
             )
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, blurred along a line drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, blurred along a line whose length and angle are drawn from `rng`."""
         return MotionBlur(rng.uniform(self.shortest, self.longest), rng.uniform(0, 180)).prepare(image, rng)
 
 
 @dataclass(frozen=True)
 class Resized(Degradation):
-    """Bicubic downscaling followed by upscaling, as in MATLAB, to simulate the loss of detail in upscaled images.
+    """Bicubic downscaling and upscaling, like MATLAB's `imresize`, to simulate the loss of detail in upscaled images.
 
     The downscaled image is rounded to 8 bits.
 
@@ -118,9 +119,9 @@ class Resized(Degradation):
 
 
 def line(length: float, angle: float) -> Array:
-    """Return a convolution kernel with sum 1: a line through the centre of a square whose side is odd.
+    """Return a convolution kernel with sum 1: a line through the centre of a square with an odd side length.
 
-    Each point of the line is distributed bilinearly over the four nearest pixels.
+    The weight of each point of the line is distributed bilinearly over the four nearest pixels.
     """
     reach = int(np.ceil(length / 2))
     count = 8 * reach + 1

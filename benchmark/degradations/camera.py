@@ -22,14 +22,15 @@ class CameraNoise(Degradation):
     """Signal-dependent, spatially correlated noise, as it occurs in demosaicked images.
 
     The image is converted to linear light, and its white balance is removed. Noise of variance shot·signal + read is
-    sampled on an RGGB mosaic, interpolated bilinearly and added; then the image is converted back. The signal itself is
-    not mosaicked, because the clean image has already been demosaicked.
+    sampled on an RGGB mosaic, interpolated bilinearly and added to the image, which is then converted back to sRGB. The
+    signal itself is not mosaicked, because the clean image has already been demosaicked.
 
     Source: Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; noise levels and
     white-balance gains from Brooks et al., Unprocessing images for learned raw denoising, CVPR 2019.
 
     Attributes:
-        shot: lowest and highest value of `shot` in the variance; the value is drawn log-uniformly.
+        shot: lowest and highest value of the photon-noise coefficient `shot` in the noise variance; a value is drawn
+            log-uniformly for each image.
     """
 
     shot: tuple[float, float] = (1e-3, 1.2e-2)

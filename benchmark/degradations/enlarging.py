@@ -1,4 +1,4 @@
-"""Bicubic enlargement of large or deep images in bands of rows, so that memory does not grow with the image."""
+"""Bicubic upscaling of large or 16-bit images in bands of rows, so that temporary arrays stay small."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scipy.sparse import csr_array
 from petlir.benchmark.degradations.resize import axis_weights
 
 THREADS = min(4, os.cpu_count() or 1)
-"""The number of bands that are computed concurrently; NumPy and SciPy release the GIL."""
+"""The number of bands that are computed concurrently, in threads, because NumPy and SciPy release the GIL."""
 BAND = 2**20
-"""The approximate number of values in a band."""
+"""The approximate number of pixel values in a band of rows."""
 Pixels = NDArray[np.uint8 | np.uint16]
 
 
 def enlarge_in_bands(image: Pixels, scale: int) -> Pixels:
     """Return the image, H×W×C uint8 or uint16, upscaled by `scale`.
 
-    For 8-bit RGB, the result is the same as from `petlir.benchmark.degradations.resize.enlarge`.
+    For 8-bit RGB images, the result is identical to the result of `petlir.benchmark.degradations.resize.enlarge`.
     """
     height, width, channels = image.shape
     rows, columns = (axis_weights(side, side * scale, scale) for side in (height, width))

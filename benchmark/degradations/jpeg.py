@@ -22,9 +22,9 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
 def encoder() -> str:
-    """Return the name and version of the encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`.
+    """Return the name and version of the JPEG encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`.
 
-    Other versions can round differently.
+    Other versions of the encoder can round differently.
     """
     library, kind = PIL.features.version("libjpeg_turbo"), "libjpeg-turbo"
     if library is None:
@@ -37,12 +37,13 @@ class Jpeg(Degradation):
     """Baseline (not progressive) JPEG compression with libjpeg's quantisation tables.
 
     Source: ITU-T T.81, with libjpeg's quality scale. AdaptIR's code compresses whole test images but individual
-    training crops, so that the 8×8 block grid starts at the corner of each crop. Its code also passes RGB images to an
-    encoder that expects BGR, which changes the compressed images by about 7 grey levels.
+    training crops, so that the 8×8 block grid starts at the corner of each crop. AdaptIR's code also passes RGB images
+    to an encoder that expects BGR, which changes the compressed images by about 7 grey levels.
 
     Attributes:
         quality: libjpeg's quality, 1..100.
-        on: `images` to compress whole images before crops are taken; `crops` to compress each training crop separately.
+        on: `images` if whole images are compressed before they are cropped, or `crops` if each training crop is
+            compressed separately.
         swapped: whether red and blue are swapped for the encoder.
         subsampling: chroma subsampling; `4:2:0` halves the chroma resolution along both axes.
     """
@@ -63,7 +64,7 @@ class Jpeg(Degradation):
 
     @property
     def whole(self) -> bool:
-        """True if whole images are compressed."""
+        """True if the degradation compresses whole images rather than training crops."""
         return self.on == "images"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
@@ -71,7 +72,7 @@ class Jpeg(Degradation):
         return self._through_file(image) if self.whole else image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Compress and decompress each image of an N×3×H×W batch in [0, 1] separately, by libjpeg on the CPU."""
+        """Compress and decompress each image of an N×3×H×W batch in [0, 1] separately, with libjpeg on the CPU."""
         import torch
 
         if self.whole:

@@ -18,13 +18,13 @@ class GaussianNoise(Degradation):
     """Independent Gaussian noise on each channel of each pixel.
 
     Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. Papers store noisy images in different formats:
-    rounded to 8 bits (PromptIR), as floats (Restormer; AdaptIR's denoising tests), or truncated to 8 bits (AdaptIR's
-    training, and its tests of ×4 super-resolution with noise).
+    rounded to 8 bits (PromptIR), as floats (Restormer, and AdaptIR in its denoising tests), or truncated to 8 bits
+    (AdaptIR in its training, and in its tests of ×4 super-resolution with noise).
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
         kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: storage format of training crops; None for the same format as `kept`.
+        trained_on: storage format of training crops; if None, training crops are stored in the format `kept`.
     """
 
     sigma: float

@@ -19,9 +19,10 @@ class Streaks:
     """Parameter ranges for rain of one strength, from which values are drawn for each image.
 
     Attributes:
-        layers: number of superimposed layers of streaks.
-        coverage: fraction of the image that the drops of a layer would cover if they did not overlap.
-        brightness: maximum value that a layer adds, 0..255.
+        layers: lowest and highest number of superimposed layers of streaks.
+        coverage: lowest and highest fraction of the image that the drops of a layer would cover if they did not
+            overlap.
+        brightness: range of the maximum value that a layer adds to a pixel, on the scale 0..255.
         tilt: standard deviation in degrees of the layers' directions around the direction that is drawn for the image.
     """
 
@@ -57,7 +58,7 @@ class RainStreaks(Degradation):
             raise unknown("strength of rain", self.strength, STRENGTHS)
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, with rain drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, with rain streaks that are drawn from `rng`."""
         streaks = STRENGTHS[self.strength]
         slant = rng.normal(0, 15)
         rain = np.zeros(image.shape[:2], np.float32)
@@ -70,7 +71,7 @@ class RainStreaks(Degradation):
 
 
 def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, coverage: float) -> Array:
-    """Draw one layer, H×W in 0..1, of drops of equal length and width that fall at `angle` radians from vertical."""
+    """Draw one rain layer, H×W in 0..1: drops of equal length and width that fall at `angle` radians from vertical."""
     length, width = rng.uniform(12, 45), rng.uniform(0.5, 1.3)
     streak = _streak(length, width, angle)
     margin = streak.shape[0] // 2
@@ -85,7 +86,7 @@ def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, covera
 
 
 def _streak(length: float, width: float, angle: float) -> Array:
-    """Return the streak of a drop, centred in a square whose side is odd, with peak 1.
+    """Return an image of a drop's streak, centred in a square with an odd side length; the maximum is 1.
 
     The streak is `length` pixels long; its cross-section is a Gaussian with standard deviation `width`.
     """

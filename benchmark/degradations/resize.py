@@ -1,4 +1,4 @@
-"""Bicubic resizing like MATLAB's `imresize`, the usual degradation in work on super-resolution."""
+"""Bicubic resizing like MATLAB's `imresize`, the usual degradation in super-resolution research."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Bicubic(Degradation):
 
 
 def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
-    """Return the steps after bicubic downscaling, or None if the degradation does not start with it."""
+    """Return the steps after bicubic downscaling, or None if the first step is not bicubic downscaling."""
     if isinstance(degradation, Bicubic):
         return Degradation()
     if isinstance(degradation, Chain) and isinstance(degradation.steps[0], Bicubic):
@@ -57,8 +57,8 @@ def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
 def imresize(image: Image, scale: float) -> Image:
     """Resize an image, H×W×3 uint8, to ⌈H·scale⌉×⌈W·scale⌉ like MATLAB's `imresize(image, scale)`.
 
-    The filter is Keys' cubic kernel (a = -0.5), widened by 1/scale when downscaling. Edges are mirrored, and halves are
-    rounded up.
+    The filter is Keys' cubic kernel (a = -0.5), widened by 1/scale when downscaling. Edges are mirrored, and values
+    halfway between two integers are rounded up.
     """
     height, width = (max(1, int(np.ceil(np.round(side * scale, 6)))) for side in image.shape[:2])
     rows = axis_weights(image.shape[0], height, scale)

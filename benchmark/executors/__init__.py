@@ -1,4 +1,4 @@
-"""The interface of executors, which run jobs, and the schedule that hands out jobs."""
+"""The interface of executors, which run jobs, and the schedule from which executors take the next job."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Result = Mapping[str, object]
 EventKind = Literal["started", "progress", "finished", "died", "skipped"]
 
 Work = Callable[[dict[str, object], str, Report], dict[str, object]]
-"""A work function: (packed, device, report) → result, with the final `state` of the job and the `reason` for it."""
+"""A work function: (packed, device, report) → result, which contains the job's final `state` and its `reason`."""
 
 
 class Answer(TypedDict, total=False):
-    """The latest report of a job on another machine.
+    """The latest report from a job that runs on another machine.
 
     Attributes:
         share: fraction done.
         text: status text.
         result: the work function's result.
         died: the one-line reason why the job failed.
-        lost: present if the node was shut down.
+        lost: present if the job's node was shut down.
         away: the name of a node that cannot access the store.
     """
 
@@ -50,7 +50,7 @@ class QueuedJob:
         key: unique name of the job.
         packed: the work function's input, as plain JSON values.
         needs: keys of the jobs that must finish first; a key that belongs to no job counts as finished.
-        group: jobs of a group share data; a worker that has loaded the data gets the group's next job.
+        group: name of a group of jobs that share data; a worker that has loaded the data gets the group's next job.
         memory: predicted device memory in bytes; 0 if unknown.
     """
 
@@ -66,8 +66,8 @@ class Event:
     """A change in the state of a job.
 
     Attributes:
-        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised an exception, or the
-            worker was killed) or `skipped` (a job that it needs has no result).
+        kind: `started`, `progress`, `finished` (the work function returned), `died` (the work function raised an
+            exception, or the worker was killed) or `skipped` (a required job has no result).
         key: key of the job.
         device: device of the job; empty if the job never ran.
         fraction: fraction done, in [0, 1].
@@ -85,22 +85,22 @@ class Event:
 
     @property
     def done(self) -> bool:
-        """Whether jobs that need this job may start."""
+        """True if the job has ended successfully, so that jobs that need its result may start."""
         return self.kind == "finished" and self.result.get("state") == "done"
 
 
 class Executor(Protocol):
-    """An environment that runs jobs, each at most once per call."""
+    """An environment that runs jobs; one call of `run` runs each job at most once."""
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after the jobs that it needs; events are reported in the caller's thread."""
 
 
 class Schedule:
-    """The jobs that remain to be handed out, in the given order unless dependencies require another order.
+    """The jobs that no worker has started yet, in the given order unless dependencies require another order.
 
     Raises:
-        PetlirError: the needs of jobs form a cycle.
+        PetlirError: the dependencies between jobs form a cycle.
     """
 
     def __init__(self, jobs: Sequence[QueuedJob]) -> None:
@@ -116,13 +116,13 @@ class Schedule:
             raise PetlirError(f"these cells need each other: {' -> '.join(error.args[1])}") from error
 
     def __bool__(self) -> bool:
-        """Return whether any job has not ended."""
+        """Return True while some jobs have not ended."""
         return self._sorter.is_active()
 
     def take(self, held: str | None, elsewhere: Collection[str]) -> QueuedJob | None:
-        """Return the next job for a worker that has loaded the data of group `held`, or None if none is ready.
+        """Return the next job for a worker that has loaded the data of group `held`, or None if no job is ready.
 
-        Groups that no other worker has loaded come before the groups in `elsewhere`, which other workers have loaded.
+        Jobs of the groups in `elsewhere`, whose data other workers have loaded, come after jobs of all other groups.
         """
         if not self._ready:
             return None
@@ -140,7 +140,7 @@ class Schedule:
         self._sorter.done(event.key)
 
     def refresh(self) -> Iterator[Event]:
-        """Release the jobs that can now start, and yield an event for each job that never can."""
+        """Mark the jobs that can now start as ready, and yield a `skipped` event for each job that can never start."""
         while fresh := self._sorter.get_ready():
             for key in fresh:
                 lost = next((need for need in self._needs[key] if need in self._lost), None)

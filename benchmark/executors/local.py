@@ -22,21 +22,22 @@ from petlir.benchmark.executors import Event, QueuedJob, Schedule, Work, resolve
 from petlir.benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
-"""Seconds from SIGTERM to SIGKILL for a worker."""
+"""The seconds between SIGTERM and SIGKILL when a worker is terminated."""
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
     """An executor that runs jobs in processes on this machine.
 
-    A worker that is killed or runs out of memory loses only its own job and is replaced. No process outlives the
-    parent: when interrupted or terminated, the parent stops its workers; when it is killed, the workers exit by
+    A worker that is killed or runs out of memory loses only its own job and is replaced. No worker outlives the parent
+    process: a parent that is interrupted or terminated stops its workers, and workers whose parent is killed exit by
     themselves.
 
     Attributes:
         work: the work function as `module:function`, so that only the workers import it.
         workers: specifications of the workers; no more workers are started than there are jobs.
-        timeout: seconds after which a job's worker is terminated, whether or not it responds; None for no limit.
+        timeout: seconds after which a job's worker is terminated, whether or not it responds; if None, jobs have no
+            time limit.
     """
 
     work: str
@@ -88,7 +89,7 @@ def _listen(schedule: Schedule, workers: Sequence[_Worker]) -> Iterator[Event]:
 
 
 class _Worker:
-    """The parent's side of a worker, whose process is replaced if it dies."""
+    """A worker as seen from the parent process; a worker's process is replaced if it dies."""
 
     def __init__(self, spec: WorkerSpec, work: str, timeout: float | None) -> None:
         self.spec = spec
@@ -118,7 +119,7 @@ class _Worker:
 
     @property
     def left(self) -> float:
-        """The remaining seconds for the job."""
+        """The seconds that remain until the job's timeout, or infinity without a timeout."""
         return inf if self._timeout is None else self._since + self._timeout - time.monotonic()
 
     def events(self) -> Iterator[Event]:
@@ -166,9 +167,10 @@ class _Worker:
 
 @contextmanager
 def _nameless_main() -> Iterator[None]:
-    """Prevent a spawned process from importing the main program, which it does not need.
+    """Prevent a spawned process from importing the main program, which workers do not need.
 
-    Otherwise a script that calls `petlir.run` without a main guard would call it again in every worker.
+    If workers imported the main program, a script that calls `petlir.run` without a main guard would call `petlir.run`
+    again in every worker.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -187,7 +189,7 @@ def _cause_of_death(code: int) -> str:
 
 
 def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
-    """Run a worker: receive a job, run it and report, until the parent closes the pipe."""
+    """Run a worker: receive jobs, run them and report their results until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -205,7 +207,7 @@ def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
 
 @dataclass(frozen=True)
 class _Told:
-    """The progress callback of a job, which sends events to the parent."""
+    """The progress callback of a job, which sends events to the parent process."""
 
     connection: Connection
     key: str

@@ -30,7 +30,7 @@ class Progress:
     Args:
         total: number of jobs.
         console: output console; standard error by default.
-        clock: returns the time in seconds, from which the remaining time is estimated.
+        clock: function that returns the current time in seconds; the remaining time is estimated from such times.
     """
 
     def __init__(self, total: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -83,7 +83,7 @@ class Progress:
             self._console.print(Text(" · ".join(filter(None, parts))), soft_wrap=True)
 
     def left(self) -> float | None:
-        """Return the remaining seconds at the mean pace so far, or None before the first job has ended."""
+        """Return the estimated remaining time in seconds at the mean pace so far, or None until a job has finished."""
         if not self._seconds:
             return None
         mean = sum(self._seconds) / len(self._seconds)

@@ -1,7 +1,7 @@
-"""The Ray executor: jobs are tasks of a Ray cluster, which places them by CPU, GPU and memory.
+"""The Ray executor: jobs are tasks of a Ray cluster, which starts each task on a node with enough CPUs and GPU memory.
 
 A job whose node is lost or shut down is resubmitted, and continues from its checkpoint in the store. Ray decides where
-and when jobs run. Their progress is reported through a small actor.
+and when jobs run. Jobs report their progress to a Ray actor.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 TRIES = 3
-"""Number of consecutive times that a job may lose its node without progress."""
+"""The number of times in a row that a job may lose its node without making progress."""
 PAUSE = 1.0
-"""Seconds between two polls of the jobs' progress."""
+"""The seconds between two polls of the jobs' progress."""
 SHARES = (0.125, 0.25, 0.5, 1.0)
-"""The fractions of a GPU that a job may use."""
+"""The fractions of a GPU that a job may reserve."""
 START = "start one with `ray start --head`, or name one with --ray-address HOST:PORT"
 
 
@@ -39,11 +39,11 @@ class Mailbox:
         self._words: dict[str, tuple[float, str, str]] = {}
 
     def tell(self, key: str, share: float, text: str, node: str) -> None:
-        """Store a job's progress and node."""
+        """Keep a job's progress and node as the latest message of the job."""
         self._words[key] = (share, text, node)
 
     def take(self) -> dict[str, tuple[float, str, str]]:
-        """Return all messages since the last call."""
+        """Return all messages that have arrived since the last call."""
         words, self._words = self._words, {}
         return words
 
@@ -55,8 +55,8 @@ class RayProgram:
     Attributes:
         work: the work function as `module:function`.
         device: `cpu`, or `cuda` for the single GPU that Ray makes visible.
-        folder: the store's folder, which the node must be able to access; None for a store behind a URL.
-        setting: environment variables; variables that exist on the node take precedence.
+        folder: the store's folder, which the node must be able to access, or None if the store has a URL.
+        setting: environment variables for the job; variables that already exist on the node take precedence.
     """
 
     work: str
@@ -65,7 +65,7 @@ class RayProgram:
     setting: Mapping[str, str]
 
     def __call__(self, key: str, packed: dict[str, object], mailbox: ActorHandle) -> Answer:
-        """Run the job; return `result`, `lost` if the node was shut down, or `away` if it cannot access the store."""
+        """Run the job; return `result`, or `lost` if the node was shut down, or `away` if it cannot read the store."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         for name, value in self.setting.items():
             os.environ.setdefault(name, value)
@@ -93,7 +93,7 @@ class _Told:
 
 @dataclass
 class _Sent:
-    """A submitted job with its last node, its progress, and the number of nodes lost since the last progress."""
+    """A submitted job, its last node, its progress, and the number of nodes that it lost since its last progress."""
 
     job: QueuedJob
     node: str = ""
@@ -110,7 +110,7 @@ class RayExecutor:
 
     Attributes:
         task: the program that runs a job on a node.
-        memory: memory of the smallest GPU in bytes; 0 without GPUs.
+        memory: memory of the smallest GPU in bytes; 0 if jobs run on the CPU.
     """
 
     task: RayProgram
@@ -175,7 +175,7 @@ class RayExecutor:
 
 
 def run_task(task: RayProgram, key: str, packed: dict[str, object], mailbox: ActorHandle) -> Answer:
-    """Run a task as a Ray remote function."""
+    """Call `task`; this function is the Ray remote function of every job."""
     return task(key, packed, mailbox)
 
 
@@ -205,7 +205,7 @@ def _ended(one: _Sent, answer: Answer) -> Event:
 
 
 def _answer(reference: ObjectRef) -> Answer:
-    """Return a task's result; `lost` if its node is gone, `died` with a one-line reason if it failed."""
+    """Return a Ray task's answer: `lost` if its node is gone, or `died` with a one-line reason if the task failed."""
     import ray
 
     try:
@@ -222,32 +222,32 @@ def _answer(reference: ObjectRef) -> Answer:
 
 
 def share_of(needed: int, total: int) -> float:
-    """Return the fraction of a GPU of `total` bytes for a job that needs `needed` bytes; 1 if `needed` is unknown."""
+    """Return the fraction of a GPU with `total` bytes that a job of `needed` bytes reserves; 1 if `needed` is 0."""
     return next((share for share in SHARES if 0 < needed <= share * total), 1.0)
 
 
 def executor(work: str, store: Path | None, address: str, device: str) -> RayExecutor:
-    """Connect to the cluster, check that it can run jobs, and return the executor of a store.
+    """Connect to a Ray cluster, check that it can run jobs, and return an executor whose jobs use `store`.
 
     Args:
         work: the work function as `module:function`.
-        store: the store's folder; None for a store behind a URL.
-        address: address of the cluster; empty for the cluster on this machine.
+        store: the store's folder, or None if the store has a URL.
+        address: address of the Ray cluster; if empty, the address in RAY_ADDRESS, or else the cluster on this machine.
         device: `auto`, `cpu` or `cuda`; `auto` uses GPUs if the cluster has any.
 
     Raises:
-        PetlirError: ray is not installed, the cluster does not respond, or it lacks a requested GPU.
+        PetlirError: ray is not installed, the cluster does not respond, or a GPU is requested but the cluster has none.
     """
     from importlib.util import find_spec
 
     if find_spec("ray") is None:
         raise PetlirError("--executor ray needs ray: pip install 'petlir[ray]'")
     if device not in ("auto", "cpu", "cuda"):
-        raise PetlirError(f"--device {device}: with --executor ray expected auto, cpu or cuda")
+        raise PetlirError(f"--device {device}: expected auto, cpu or cuda with --executor ray")
     _connect(address)
     memory = 0 if device == "cpu" else _gpu_memory()
     if device == "cuda" and not memory:
-        raise PetlirError(f"the Ray cluster {address or 'here'} has no GPU; expected one, or --device cpu")
+        raise PetlirError(f"the Ray cluster {address or 'here'} has no GPU; expected a GPU, or --device cpu")
     setting = {name: value for name, value in os.environ.items() if name.startswith("PETLIR_")}
     return RayExecutor(RayProgram(work, "cuda" if memory else "cpu", store, setting), memory)
 
@@ -264,12 +264,12 @@ def _connect(address: str) -> None:
             ray.init(address=where, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        told = f"the Ray cluster {where} does not answer ({line})" if colon else "there is no Ray cluster here"
+        told = f"the Ray cluster {where} does not answer ({line})" if colon else "no Ray cluster runs here"
         raise PetlirError(f"{told}; {START}") from error
 
 
 def _gpu_memory() -> int:
-    """Return the memory in bytes of the smallest GPU in the cluster, or 0 without GPUs."""
+    """Return the memory in bytes of the smallest GPU in the cluster, or 0 if the cluster has no GPU."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 

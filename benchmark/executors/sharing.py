@@ -1,4 +1,4 @@
-"""Sharing of a store between runners: jobs in progress elsewhere are awaited, not repeated."""
+"""Sharing of a store between runners: a runner waits for jobs that another runner is computing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PAUSE = 2.0
 
 @dataclass(frozen=True)
 class Sharing:
-    """An executor that shares a store: jobs that another runner holds are reported when that runner finishes them.
+    """An executor that shares a store with other runners, and reports a job of another runner when the job ends.
 
-    If that runner dies or releases a job, the job is run here.
+    If another runner dies or releases a job, this executor runs the job.
 
     Attributes:
-        executor: runs the jobs.
-        free: returns whether a job is not leased.
-        finished_elsewhere: returns the result of a job that another runner has finished, or None if it remains to be
-            done.
+        executor: the executor that runs the jobs of this runner.
+        free: function that returns True if no runner has leased the job.
+        finished_elsewhere: function that returns the result of a job that another runner has finished, or None if no
+            runner has finished the job.
     """
 
     executor: Executor
@@ -46,7 +46,7 @@ class Sharing:
             left = self._wait([job for job in left if job.key in elsewhere], on_event)
 
     def _wait(self, jobs: list[QueuedJob], on_event: Callable[[Event], None]) -> list[QueuedJob]:
-        """Wait until one of the jobs can be run here, and return the jobs that other runners have not finished."""
+        """Wait until this runner can run one of the jobs, and return the jobs that other runners have not finished."""
         while jobs:
             names = {job.key for job in jobs}
             for job in [job for job in jobs if names.isdisjoint(job.needs) and self.free(job)]:

@@ -1,4 +1,4 @@
-"""The SLURM executor: jobs are submitted to a cluster's queue as arrays, through submitit.
+"""The SLURM executor: jobs are submitted to a cluster's queue as job arrays, through submitit.
 
 A job that ends without a result, because it was cancelled, preempted or timed out, is resubmitted and continues from
 its checkpoint in the store. The state of jobs is read from `squeue` and from small JSON files next to the logs, because
@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, str] = {
 """Options of `--slurm` and their names in submitit."""
 NUMBERS = ("time", "gpus", "cpus", "parallel")
 TRIES = 3
-"""Number of consecutive times that a job may end without progress."""
+"""The number of times in a row that a job may end without a result and without progress."""
 PAUSE = 2.0
 """Seconds between two polls of the queue."""
 
@@ -68,7 +68,7 @@ class SlurmProgram:
     answer: str
 
     def __call__(self) -> None:
-        """Run the job; on SIGTERM, save the state and exit without an answer."""
+        """Run the job; on SIGTERM, save the state and exit without writing an answer."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         # overrides submitit's handlers; SIGUSR2 warns up to a minute before the time limit, SIGTERM comes at the limit
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -92,7 +92,7 @@ class SlurmProgram:
 
 @dataclass
 class _Sent:
-    """A submitted job with its number in the queue, its progress, and the number of polls in which it was missing."""
+    """A submitted job with its number in the queue, its progress, and the number of polls that did not list it."""
 
     job: QueuedJob
     answer: Path
@@ -113,7 +113,7 @@ class SlurmExecutor:
     Attributes:
         work: the work function as `module:function`.
         folder: folder of logs and answers, which all nodes must be able to access.
-        asked: options of the jobs, from `options`.
+        asked: SLURM options of the jobs, as returned by `options`.
     """
 
     work: str
@@ -147,7 +147,7 @@ class SlurmExecutor:
         return _Sent(job, self.folder / f"{hashlib.sha256(job.key.encode()).hexdigest()[:16]}.json")
 
     def _submit(self, fresh: Sequence[_Sent]) -> None:
-        """Submit jobs; several jobs are submitted as an array."""
+        """Submit jobs; several jobs are submitted as one job array."""
         if not fresh:
             return
         device = "cuda" if self.asked.get("gpus") else "cpu"
@@ -213,7 +213,7 @@ class SlurmExecutor:
 
 
 def executor(work: str, store: Path, text: str) -> SlurmExecutor:
-    """Check that SLURM jobs can be submitted, and return the executor of a store.
+    """Check that SLURM jobs can be submitted, and return an executor that keeps its files in `store`.
 
     Raises:
         PetlirError: submitit or SLURM is not available, or an option is invalid.
@@ -228,7 +228,7 @@ def executor(work: str, store: Path, text: str) -> SlurmExecutor:
 
 
 def queued() -> dict[str, str] | None:
-    """Return the user's jobs, number → state, or None if the controller does not respond."""
+    """Return the user's SLURM jobs, as job number → state, or None if the SLURM controller does not respond."""
     done = _call("squeue", "--noheader", "--array", "--me", "--format=%i %t")
     if done is None or done.returncode:
         return None

@@ -1,1 +1,1 @@
-"""Images: the catalogue of sets, loading, training crops and procedural images."""
+"""Images: the catalogue of image sets, decoding, training crops, procedural images and PNG files."""

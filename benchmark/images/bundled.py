@@ -1,4 +1,4 @@
-"""The image sets included in the installation: dead-leaves images, and images from scikit-image."""
+"""The image sets included in the installation: dead-leaves images, and photographs from scikit-image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Drawn:
     """A dead-leaves image that is drawn on demand; see `petlir.benchmark.images.imageset.Reader`.
 
     Attributes:
-        seed: seed of the image.
+        seed: seed from which the image is drawn.
         size: side length of the centre crop in pixels; leaf sizes are relative to the uncropped image.
     """
 
@@ -41,7 +41,7 @@ class Drawn:
 
     @property
     def stamp(self) -> str:
-        """A stamp that changes with the code that draws the image."""
+        """A text that changes with the code that draws the image."""
         return f"{self.where} {self.size} of {DRAWN} {_code_of(procedural)}"
 
     def __call__(self) -> Image:
@@ -56,7 +56,7 @@ class Leaves:
     """A set of dead-leaves images.
 
     Attributes:
-        start: seed of the first image; the following images use the following seeds.
+        start: seed of the first image; each further image uses the next integer as its seed.
         count: number of images.
         size: side length of an image in pixels.
     """
@@ -66,31 +66,31 @@ class Leaves:
     size: int
 
     def first(self, count: int) -> Leaves:
-        """Return the set with its first `count` images; `count` may exceed the current number."""
+        """Return the set with its first `count` images; `count` may exceed the set's current number of images."""
         if count > SEEDS:
             raise PetlirError(f"{count} dead-leaves images were requested; expected at most {SEEDS}")
         return replace(self, count=count)
 
     def __call__(self, root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
-        """Return the entries; each image is a scene of its own. `root` and `scale` are not used."""
+        """Return the images' entries; each image is a separate scene. The arguments `root` and `scale` are not used."""
         drawn = [Drawn(seed, self.size) for seed in range(self.start, self.start + self.count)]
         return [ImageEntry(image.where, image.where, image) for image in drawn]
 
 
 SEEDS = 1000
-"""The distance between the first seeds of two parts, and so the maximum number of images in a part."""
+"""The distance between the seeds at which two parts start, and therefore the maximum number of images in a part."""
 LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 48)}
 
 
 @dataclass(frozen=True)
 class BundledPhotograph:
-    """A photograph from scikit-image, read on demand; it is halved in size if large enough, then cropped."""
+    """A photograph from scikit-image, read on demand; large photographs are halved in size before they are cropped."""
 
     where: str
 
     @property
     def stamp(self) -> str:
-        """A stamp that changes with the version of scikit-image and with the resizing code."""
+        """A text that changes with the version of scikit-image and with the resizing code."""
         return f"{self.where} {CROP} {version('scikit-image')} {_code_of(resize)}"
 
     def __call__(self) -> Image:
@@ -104,7 +104,7 @@ class BundledPhotograph:
 
 
 def photographs(root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
-    """Return four photographs, each a scene of its own; the arguments are not used."""
+    """Return four photographs, each of a separate scene; the arguments are not used."""
     return [ImageEntry(name, name, BundledPhotograph(name)) for name in PHOTOGRAPHS]
 
 

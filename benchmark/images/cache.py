@@ -8,18 +8,18 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: PETLIR_CACHE, or petlir in the user's cache folder."""
+    """Return the cache folder: the folder named by PETLIR_CACHE, or `petlir` in the user's cache folder."""
     own = os.environ.get("PETLIR_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "petlir"
 
 
 def store_text(path: Path, text: str) -> None:
-    """Write a text file atomically, and create its folder."""
+    """Write a text file atomically; its folder is created if missing."""
     store_bytes(path, text.encode())
 
 
 def store_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically, and create its folder."""
+    """Write a file atomically; its folder is created if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""The size of the user's cache, and its limit."""
+"""Measure the size of the user's cache, and remove files to keep the cache below a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.cache import cache_folder
 
 KEPT = "stores"
-"""The folder of working copies of remote stores, which may contain results that exist nowhere else."""
+"""The folder of working copies of remote stores; the copies may contain results that exist nowhere else."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -35,7 +35,7 @@ def cached_files() -> Iterator[CachedFile]:
 
 
 def sizes() -> Counter[str]:
-    """Return the size in bytes of each folder in the cache, and of each file outside folders, by name."""
+    """Return the size in bytes of each top-level folder and file in the cache, by name."""
     folder, found = cache_folder(), Counter[str]()
     for file in cached_files():
         found[file.path.relative_to(folder).parts[0]] += file.bytes
@@ -45,7 +45,7 @@ def sizes() -> Counter[str]:
 def cap(limit: int, *, keep: bool = False) -> list[CachedFile]:
     """Remove the least recently used files until the cache is no larger than `limit`; return the removed files.
 
-    A process that has mapped a removed file can use it until the process ends.
+    A process that has memory-mapped a removed file can use the file until the process ends.
 
     Args:
         limit: maximum size of the cache in bytes.

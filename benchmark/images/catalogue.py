@@ -1,9 +1,9 @@
 """The catalogue of image sets: bundled sets, and the sets described in `sets/*.toml`.
 
-Each table in these files describes a set (`title`, `licence`, `citation`, `bibtex`; the `origins` table holds defaults
-for sets of the same origin), how to obtain it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub),
-its images (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and the folders and file names by
-which its images are found and paired (`layouts`: see `petlir.benchmark.images.layouts`).
+Each table in `sets/*.toml` describes an image set (`title`, `licence`, `citation`, `bibtex`; the `origins` table holds
+defaults for sets of the same origin), how to obtain it (`source`, a page; `get`, a command; `mirrors`, repositories of
+the hub), its images (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and the folders and file
+names by which its images are found and paired (`layouts`: see `petlir.benchmark.images.layouts`).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FOLDER, PAIRS = "folder:", "pairs:"
 
 
 def image_set(name: str) -> ImageSet:
-    """Return the image set with this name or alias; `folder:PATH` is a folder below the data folder.
+    """Return the image set with this name or alias; `folder:PATH` names a folder below the data folder.
 
-    `first:16:NAME` consists of 16 images of the set NAME.
+    The name `first:16:NAME` selects 16 images of the set NAME.
 
     Raises:
-        PetlirError: unknown name; the message suggests the nearest name.
+        PetlirError: the name is unknown; the message suggests the nearest valid name.
     """
     if name.startswith(FIRST):
         count, _, whole = name.removeprefix(FIRST).partition(":")
@@ -148,7 +148,7 @@ def _bundled() -> Iterator[ImageSet]:
 
 
 def _folder(path: str) -> ImageSet:
-    """Return a set of clean images that is not in the catalogue, for tasks of plugins."""
+    """Return the set of clean images in a folder below the data folder, for the tasks of plugins."""
     name, source = path.replace("/", "-"), "your own"
     find = CataloguedIndex(name, source, [FolderLayout(f"{path}/*")])
     return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)

@@ -1,4 +1,4 @@
-"""Crops of images, cut on the device if all images fit into its memory, otherwise on the host."""
+"""Crops of images, cut on the GPU if all images fit into a fraction of its free memory, otherwise on the CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from petlir.benchmark.degradation import Image
 
 SHARE = 0.25
-"""The maximum fraction of free GPU memory for the images of a training run."""
+"""The maximum fraction of free GPU memory that the images of a training run may occupy."""
 
 T = TypeVar("T", bound=np.generic)
 
@@ -29,7 +29,7 @@ class Crop(NamedTuple):
     flip: bool
 
     def scaled(self, scale: int) -> Crop:
-        """Return the same square in an image that is `scale` times larger."""
+        """Return the corresponding crop of an image that is `scale` times larger."""
         return self._replace(top=self.top * scale, left=self.left * scale)
 
 
@@ -38,7 +38,7 @@ Cut = Callable[[Sequence[Crop], int], Tensor]
 
 
 def cut_from(images: Sequence[Image], device: torch.device) -> Cut:
-    """Return a function that cuts crops out of `images`, H×W×3 each; both implementations agree bit for bit."""
+    """Return a function that cuts crops out of `images`, H×W×3 each; on every device, the crops are identical."""
     if device.type == "cuda" and sum(image.size for image in images) <= SHARE * torch.cuda.mem_get_info(device)[0]:
         return Resident(images, device)
     return Hosted(images, device)

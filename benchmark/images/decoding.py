@@ -1,6 +1,6 @@
-"""Decode image files: upright, at their own bit depth, with a separate alpha channel.
+"""Decode image files to upright pixels at their own bit depth, with a separate alpha channel.
 
-A file that cannot be decoded in this way is rejected with an error that names it.
+A damaged file, or a file of an unsupported format or bit depth, is rejected with an error that names the file.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ TURNS = {
 }
 """EXIF orientation → the operation that turns the stored pixels upright."""
 SIDEWAYS = 5
-"""The first EXIF orientation that exchanges width and height."""
+"""The lowest EXIF orientation that exchanges width and height."""
 
 Pixels = NDArray[np.uint8 | np.uint16]
-"""H×W×3 or H×W, 8 or 16 bits per channel."""
+"""An image, H×W×3, or a single channel, H×W, with 8 or 16 bits per channel."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,9 @@ class Picture:
     """A decoded image file.
 
     Attributes:
-        pixels: H×W×3 RGB, upright, uint8 or uint16 as stored; greyscale is repeated.
-        alpha: H×W of the same depth; None if there is no alpha channel or it is opaque.
+        pixels: H×W×3 RGB, upright, uint8 or uint16 as stored; a greyscale channel is repeated three times.
+        alpha: the alpha channel, H×W, with the dtype of `pixels`, or None if the file has no alpha channel or an opaque
+            one.
         notes: a line for each part of the file that was not read.
     """
 
@@ -80,7 +81,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Header:
-    """Contents of an image file's header: the upright size in pixels, bits per channel, and whether it has alpha."""
+    """Contents of an image file's header: size of the upright image in pixels, bits per channel, and alpha channel."""
 
     width: int
     height: int
@@ -107,10 +108,11 @@ def header(file: BinaryIO, name: str) -> Header:
 
 
 def decode(file: BinaryIO, name: str) -> Picture:
-    """Decode an open image file; `name` identifies it in error messages.
+    """Decode an open image file; `name` identifies the file in error messages.
 
     Raises:
-        PetlirError: the file is damaged or animated, or has several pages, another colour space or more than 16 bits.
+        PetlirError: the file is damaged or animated, or has several pages, an unsupported colour space or more than 16
+            bits per channel.
     """
     content = file.read()
     try:
@@ -124,10 +126,10 @@ def decode(file: BinaryIO, name: str) -> Picture:
 
 
 def picture(image: PIL.Image.Image, name: str) -> Picture:
-    """Convert an 8-bit Pillow image; `name` identifies it in error messages.
+    """Convert an 8-bit Pillow image to a `Picture`; `name` identifies the image in error messages.
 
     Raises:
-        PetlirError: its colour mode is not supported.
+        PetlirError: the colour mode of the image is not supported.
     """
     if image.mode not in READABLE:
         raise PetlirError(f"{name} has the colour mode {image.mode}; expected 8-bit RGB or greyscale")
@@ -152,7 +154,7 @@ def upright(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _orientation(image: PIL.Image.Image) -> int:
-    """Return the EXIF orientation; 1 if there is none, or the EXIF data is damaged."""
+    """Return the EXIF orientation, or 1 (upright) if the image has none or its EXIF data are damaged."""
     try:
         found = image.getexif().get(ORIENTATION, 1)
     except BROKEN:
@@ -161,7 +163,7 @@ def _orientation(image: PIL.Image.Image) -> int:
 
 
 def _png_tells_orientation(file: BinaryIO) -> bool:
-    """Return True if a PNG may contain an orientation; reading it makes Pillow decode all pixels."""
+    """Return True if a PNG may contain an EXIF orientation, which Pillow reads only by decoding all pixels."""
     place = file.tell()
     file.seek(len(b"\x89PNG\r\n\x1a\n"))
     told = False
@@ -184,7 +186,7 @@ def _check(image: PIL.Image.Image, name: str) -> None:
         raise PetlirError(f"{name} holds {frames} {kind}; expected a single image")
     if _is_deep(image):
         if "transparency" in image.info:
-            raise PetlirError(f"{name} marks a transparent colour at 16 bits; expected an alpha channel")
+            raise PetlirError(f"{name} has 16 bits per channel and a transparent colour; expected an alpha channel")
         return
     if image.mode.startswith(("I", "F")) or _maximum(image) > 255:
         raise PetlirError(f"{name} has more than 8 bits per channel in an unsupported form; {EXPECTED}")
@@ -195,7 +197,7 @@ def _check(image: PIL.Image.Image, name: str) -> None:
 def _is_deep(image: PIL.Image.Image) -> bool:
     """Return True for an image with 16 bits per channel.
 
-    Pillow decodes such an RGB image to 8 bits; only the entries of `tile` show the true depth.
+    Pillow decodes RGB images with 16 bits per channel to 8 bits; only the entries of `tile` show the true bit depth.
     """
     if image.mode in GREY16:
         return image.mode != "I" or image.format in ("PNG", "PPM")
@@ -215,7 +217,7 @@ def _raw_mode(image: PIL.Image.Image) -> str:
 
 
 def _maximum(image: PIL.Image.Image) -> int:
-    """Return the largest value that a channel of the file can hold, or at least 256 if it is deeper than 8 bits."""
+    """Return the largest value that a channel of the file can hold; values above 255 may be inexact."""
     if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
         return int(2 ** max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))) - 1
     tiles = getattr(image, "tile", [])
@@ -226,7 +228,7 @@ def _maximum(image: PIL.Image.Image) -> int:
 
 def _further_pictures(image: PIL.Image.Image) -> tuple[str, ...]:
     frames = getattr(image, "n_frames", 1)
-    return (f"only the first of its {frames} pictures is read",) if frames > 1 else ()
+    return (f"only the first of the file's {frames} images is read",) if frames > 1 else ()
 
 
 def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
@@ -249,7 +251,7 @@ def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
 
 
 def _unpacked(content: bytes, mode: str, raw: str) -> NDArray[np.uint8]:
-    """Decode a file as if it had the raw mode `raw`; return it upright, H×W×C."""
+    """Decode a file as if it had Pillow's raw mode `raw`; return the upright pixels, H×W×C."""
     with PIL.Image.open(io.BytesIO(content)) as image:
         assert isinstance(image, PIL.ImageFile.ImageFile)
         image.tile = [_with_raw_mode(tile, raw) for tile in image.tile]
@@ -258,7 +260,7 @@ def _unpacked(content: bytes, mode: str, raw: str) -> NDArray[np.uint8]:
 
 
 def _with_raw_mode(tile: PIL.ImageFile._Tile, raw: str) -> PIL.ImageFile._Tile:
-    """Return the arguments for decoding a part of a file with another raw mode."""
+    """Return the decoder settings of a part of a file, with the raw mode replaced by `raw`."""
     if tile.codec_name == "ppm":
         return tile._replace(codec_name="raw", args=(raw, 0, 1))
     return tile._replace(args=raw if isinstance(tile.args, str) else (raw, *(tile.args or ())[1:]))

@@ -16,7 +16,7 @@ from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixel
 from petlir.benchmark.images.mapped import decoded
 
 CROP = 12
-"""The multiple to which images are cropped, so that versions cropped to multiples of 2, 3, 4, 6 or 12 agree."""
+"""The multiple to which images are cropped before hashing, so that copies cropped to multiples of 2, 3 or 4 agree."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Digests:
     """SHA-256 digests of a set's images.
 
     Attributes:
-        named: digest over names and pixels, in the order of names; it is part of a cell's key.
-        content: digest over pixels alone, cropped to multiples of 12; it does not depend on the order of the images and
-            is therefore the same for every folder layout.
+        named: digest over the names and pixels of the images, sorted by name; the digest is part of a cell's key.
+        content: digest over the pixels of the images, cropped to multiples of 12 pixels, without names; the digest does
+            not depend on the order of the images and is therefore the same for every folder layout.
     """
 
     named: str
@@ -48,21 +48,21 @@ def digest_of(images: ImageSet, root: Path | None) -> str:
 
 
 def different(images: ImageSet, found: Digests) -> str:
-    """Return the message for a set whose images differ from the catalogued images."""
+    """Return the error message for a set whose images differ from the catalogued images."""
     assert images.known is not None
     return (
         f"{images.name} differs from the catalogue: digest {found.content[:12]}…, expected "
-        f"{images.known[:12]}…; get it: {images.source}; images of your own: -t pairs:DIR"
+        f"{images.known[:12]}…; source: {images.source}; for images of your own, use -t pairs:DIR"
     )
 
 
 def digests(name: str, entries: Sequence[ImageEntry], samples: Iterable[Sample] | None = None) -> Digests:
-    """Return the digests of these images, from the cache if no file has changed.
+    """Return the digests of a set's images, read from the cache if no file has changed.
 
     Args:
         name: name of the set.
         entries: its images.
-        samples: the same images as they are read; by default they are read here, one after the other.
+        samples: the decoded images of `entries`; by default, the entries are read one after the other.
     """
     path = cache_folder() / "digests" / f"{name}-{_state(entries)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):

@@ -29,7 +29,7 @@ class Given:
 
     Attributes:
         batch: N×3×H×W in [0, 1].
-        back: converts restored images, N×3×H×W and not clipped, into the caller's type.
+        back: function that converts restored images, N×3×H×W and not clipped, to the caller's type.
     """
 
     batch: Tensor
@@ -44,7 +44,7 @@ def given(image: object, what: str = "the image") -> Given:
         what: name of the image in error messages.
 
     Raises:
-        PetlirError: the type or shape is not supported, or values are outside [0, 1].
+        PetlirError: the type or shape of the image is not supported, or its values are outside [0, 1].
     """
     match image:
         case PIL.Image.Image():

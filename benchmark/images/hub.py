@@ -1,9 +1,9 @@
 """Image sets from the Hugging Face hub, at a pinned revision, cached in Arrow format by the `datasets` library.
 
-A file `SET.hub` in the data folder contains the location. `hub:OWNER/REPO@REVISION` names a repository that `datasets`
-can load (imagefolder, parquet, webdataset), followed by `/SPLIT` or `/CONFIG/SPLIT` unless the split is `train`. If
-`datasets` no longer supports the loading script of a repository, `/ARCHIVE` follows instead, the path of a tar or zip
-file in the repository.
+The file `SET.hub` in the data folder contains the location of the image set SET. `hub:OWNER/REPO@REVISION` names a
+repository that `datasets` can load (imagefolder, parquet, webdataset); `/SPLIT` or `/CONFIG/SPLIT` follows unless the
+split is `train`. For a repository with a loading script, which `datasets` no longer supports, `/ARCHIVE` follows: the
+path of a tar or zip file in the repository.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ FORM = "hub:OWNER/REPO@REVISION, optionally followed by /SPLIT, /CONFIG/SPLIT or
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 FAULTS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, tarfile.TarError, zipfile.BadZipFile)
-"""Exceptions that `datasets` raises in addition to its own, e.g. without a network, or for an unsuitable repository or
+"""Exceptions that `datasets` raises besides its own classes, e.g. without a network, or for an unsuitable repository or
 cache.
 """
 
 
 @dataclass(frozen=True)
 class HubSet:
-    """The location of a set on the hub.
+    """The location of an image set on the Hugging Face hub.
 
     Attributes:
         repo: `owner/name` of a dataset repository.
@@ -57,7 +57,7 @@ def parse(pointer: Path) -> HubSet:
     """Parse a file `SET.hub`.
 
     Raises:
-        PetlirError: the text does not have the expected form, or the revision is incomplete.
+        PetlirError: the content of the file does not have the expected form, or the revision is not a full commit hash.
     """
     text = pointer.read_text(encoding="utf-8").strip()
     found = SOURCE.fullmatch(text)
@@ -71,7 +71,8 @@ def pictures(source: HubSet) -> list[TableImage]:
     """Return the images of a set on the hub without decoding them; download the set if necessary.
 
     Raises:
-        PetlirError: there is no network, the set cannot be loaded, or the cache is from another version.
+        PetlirError: there is no network, the set cannot be loaded, or the cache was written by another version of
+            `datasets`.
     """
     from datasets.exceptions import DatasetsError
 
@@ -101,7 +102,7 @@ def _archived(source: HubSet) -> Dataset:
 
 
 def _members(archive: str) -> Iterator[dict[str, object]]:
-    """Yield the image files of an archive as rows, in the order of names."""
+    """Yield the image files of an archive as rows of a table, sorted by name."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             for name in sorted(filter(_is_image, file.namelist())):
@@ -123,7 +124,8 @@ def _refusal(source: HubSet, error: BaseException) -> str:
     line = f"{source} cannot be loaded: {first_line(error)}"
     if "scripts are no longer supported" in line:
         return (
-            f"{line}; name one of its archives instead, e.g. {SCHEME}{source.repo}@{source.revision}/data/NAME.tar.gz"
+            f"{line}; name one of the repository's archives instead, "
+            f"e.g. {SCHEME}{source.repo}@{source.revision}/data/NAME.tar.gz"
         )
     if isinstance(error, (JSONDecodeError, TypeError, KeyError, AttributeError)) or "Feature type" in line:
         from datasets import __version__, config

@@ -1,4 +1,4 @@
-"""The contract of an image set: its metadata, the index of its images, and their readers."""
+"""The interface of an image set: its metadata, the index of its images, and the readers of the images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from petlir.benchmark.errors import PetlirError
 
 
 class Missing(PetlirError):
-    """An image set that does not exist."""
+    """The error that an image set does not exist."""
 
 
 class HalfThere(PetlirError):
-    """An image set with missing files."""
+    """The error that files of an image set are missing."""
 
 
 class Reader(Protocol):
-    """An image that has not been read yet."""
+    """The interface of a function that reads one image."""
 
     @property
     def where(self) -> str:
@@ -43,7 +43,7 @@ class HeldImage:
 
     @property
     def stamp(self) -> str:
-        """The digest of its pixels."""
+        """The digest of the image's pixels."""
         return pixels_digest(self.image)
 
     def __call__(self) -> Image:
@@ -53,13 +53,14 @@ class HeldImage:
 
 @dataclass(frozen=True)
 class Sample:
-    """One decoded image of a set.
+    """One image of a set with its decoded pixels.
 
     Attributes:
-        name: its name in the set, the same in every layout; usually the clean image's file name without suffix.
-        unit: the source scene; images that share a scene are not independent.
+        name: name of the image in the set, the same in every layout; usually the clean image's file name without
+            suffix.
+        unit: name of the source scene; images of the same scene are not statistically independent.
         clean: H×W×3 uint8.
-        degraded: h×w×3 uint8; None if the set only has clean images.
+        degraded: h×w×3 uint8, or None if the set has only clean images.
     """
 
     name: str
@@ -70,13 +71,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """One image of a set that has not been read yet.
+    """One image of a set, the pixels of which are read on demand.
 
     Attributes:
         name: as in `Sample`.
         unit: as in `Sample`.
         clean: reader of the clean image.
-        degraded: reader of the degraded image; None if there is none.
+        degraded: reader of the degraded image, or None if the set has only clean images.
         scale: downscaling factor of the degraded image.
     """
 
@@ -90,7 +91,7 @@ class ImageEntry:
         """Read the pixels.
 
         Raises:
-            PetlirError: a file cannot be read, or the sizes do not match.
+            PetlirError: a file cannot be read, or the sizes of the degraded and the clean image do not match.
         """
         clean = self.clean()
         degraded = self.degraded() if self.degraded else None
@@ -104,19 +105,20 @@ class ImageEntry:
             assert self.degraded
             shown = [f"{shape[1]}×{shape[0]}" for shape in (degraded, clean)]
             expected = "equal sizes" if self.scale == 1 else f"a clean image {self.scale} times larger"
-            line = f"{self.degraded.where} is {shown[0]} pixels, its clean image {self.clean.where} {shown[1]}"
+            line = f"{self.degraded.where} is {shown[0]} pixels and its clean image {self.clean.where} is {shown[1]}"
             raise PetlirError(f"{line}; expected {expected}")
 
 
 class ImageIndex(Protocol):
-    """An index of a set's images below the data folder; it does not decode the images."""
+    """An index of a set's images below the data folder, which lists the images without decoding them."""
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
-        """Return the images in the order of names.
+        """Return the images, sorted by name.
 
         Args:
-            root: the data folder; None if there is none, which suffices for bundled sets.
-            scale: above 1, include the downscaled images that the set's layout provides at this scale, if any.
+            root: the data folder, or None; bundled sets need no data folder.
+            scale: downscaling factor; if `scale` is above 1, the result includes any downscaled images at this scale
+                that the set provides.
         """
 
 
@@ -125,12 +127,12 @@ class DrawnIndex(Protocol):
     """An index of images that are drawn on demand."""
 
     def first(self, count: int) -> ImageIndex:
-        """Return an index of `count` images; raise PetlirError if that many cannot be drawn."""
+        """Return an index of `count` images; raise PetlirError if fewer images can be drawn."""
 
 
 @dataclass(frozen=True)
 class Fewer:
-    """An index of a subset of images, chosen by a hash of names, so that larger subsets contain smaller ones.
+    """An index of a subset of images, chosen by a hash of names, so that larger subsets contain smaller subsets.
 
     Attributes:
         find: index of the whole set.
@@ -143,7 +145,7 @@ class Fewer:
     count: int
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
-        """Return the chosen images in order of name; see `ImageIndex`.
+        """Return the images of the subset, sorted by name; see `ImageIndex`.
 
         Raises:
             PetlirError: the set is missing, or has fewer than `count` images.
@@ -161,20 +163,20 @@ class ImageSet:
     """A set of images.
 
     Attributes:
-        name: its name in tasks.
-        title: its display name in reports.
-        domain: `procedural` or `photographs`; the two are never averaged.
-        licence: the licence, or a note that none is stated.
+        name: name of the set in tasks.
+        title: display name of the set in reports.
+        domain: `procedural` or `photographs`; scores of the two domains are never averaged.
+        licence: the licence of the images, or a note that the source states no licence.
         citation: the publication to cite.
         source: the web page of the set.
-        paired: whether it includes degraded images.
-        find: index of its images.
+        paired: whether the set includes degraded images.
+        find: index of the set's images.
         bibtex: the citation as BibTeX.
-        get: command that downloads the set, if there is one.
+        get: command that downloads the set; empty if there is no such command.
         mirrors: repositories on the Hugging Face hub that claim to hold the set; their content is checked by the number
             and the digest of the images.
-        count: number of images; None if it depends on the user's files.
-        known: digest of its content, see `petlir.benchmark.images.digests`; None if unknown.
+        count: number of images, or None if the number depends on the user's files.
+        known: digest of the set's content (see `petlir.benchmark.images.digests`), or None if the digest is unknown.
     """
 
     name: str
@@ -192,15 +194,15 @@ class ImageSet:
     known: str | None = None
 
     def first(self, count: int) -> ImageSet:
-        """Return this set with `count` images; see `Fewer`.
+        """Return a set of `count` images of this set; see `Fewer`.
 
-        If images are drawn on demand, `count` may exceed the current number.
+        If the images of this set are drawn on demand, `count` may exceed their current number.
         """
         some = self.find.first(count) if isinstance(self.find, DrawnIndex) else Fewer(self.find, self.name, count)
         return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 
     def index(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
-        """Return all images, which have not been read yet, in order of name; see `ImageIndex`.
+        """Return the entries of all images, sorted by name, without reading pixels; see `ImageIndex`.
 
         Raises:
             PetlirError: the set is missing or incomplete; the message names the missing files.
@@ -208,7 +210,7 @@ class ImageSet:
         return self.find(root, scale)
 
     def samples(self, root: Path | None) -> list[Sample]:
-        """Read all images in the order of names; `root` is the folder that PETLIR_DATA names.
+        """Read all images, sorted by name; `root` is the folder that PETLIR_DATA names.
 
         Raises:
             PetlirError: the set is missing or incomplete, or an image or a pair is invalid.

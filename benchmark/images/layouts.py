@@ -1,8 +1,8 @@
 """Folder layouts in which image sets are distributed: patterns that find, name and pair the images.
 
-A pattern is a path below the data folder, without suffix, with stars for the variable parts: the clean
-`Rain100L/norain-*` and the degraded `Rain100L/rainy/rain-*` are a pair if their stars match the same text. A pattern
-that ends in `.mat` describes a file of blocks.
+A pattern is a path below the data folder, without suffix, with the wildcard `*` for variable parts: a clean image that
+matches `Rain100L/norain-*` and a degraded image that matches `Rain100L/rainy/rain-*` are a pair if the wildcards match
+the same text. A pattern that ends in `.mat` describes a MATLAB file that contains blocks of images.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from petlir.benchmark.images.matlab import blocks
 from petlir.benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
-"""The texts that the stars of a pattern match, called star texts."""
+"""The texts that the wildcards of a pattern match in an image's path, called wildcard texts."""
 Found = Mapping[Key, Reader]
 BLOCKS = ".mat"
-"""The suffix of a file that contains blocks."""
+"""The suffix of a MATLAB file that contains blocks of images."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FolderLayout:
     Attributes:
         clean: pattern of the clean images.
         degraded: pattern of the degraded images of a paired set.
-        shrunk: pattern of bicubically downscaled images included in some layouts, with `{scale}` in it.
+        shrunk: pattern of bicubically downscaled images included in some layouts, with the placeholder `{scale}`.
     """
 
     clean: str
@@ -46,10 +46,10 @@ class FolderLayout:
 
 
 def matching(root: Path, pattern: str, rows: Sequence[str] = ()) -> dict[Key, Reader]:
-    """Return the images that match a pattern, keyed by the texts that its stars match.
+    """Return the images that match a pattern, keyed by their wildcard texts.
 
     Raises:
-        PetlirError: two files differ only in their suffix.
+        PetlirError: the names of two files differ only in the suffix.
     """
     if pattern.endswith(BLOCKS):
         return dict(blocks(root / pattern, rows)) if (root / pattern).is_file() else {}
@@ -71,12 +71,12 @@ def _paths(root: Path, pattern: str) -> Iterator[tuple[Key, Path]]:
 
 
 def expression(pattern: str) -> re.Pattern[str]:
-    """Convert the pattern to a regular expression; its groups are the stars."""
+    """Convert the pattern to a regular expression whose groups are the wildcards of the pattern."""
     return re.compile(re.escape(pattern).replace(r"\*", "([^/]*)"))
 
 
 def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
-    """Return the path that a pattern gives for these star texts, with the suffix of the files in `beside`."""
+    """Return the path that `pattern` describes for the wildcard texts `key`, with the suffix of files in `beside`."""
     if pattern.endswith(BLOCKS):
         return str(root / pattern)
     parts = iter(key)
@@ -86,7 +86,7 @@ def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
 
 
 def expand(names: str) -> tuple[str, ...]:
-    """Expand words, and ranges such as `0001..0800`, to names.
+    """Expand a list of words and of ranges such as `0001..0800` to image names.
 
     >>> expand("09..11 baby")
     ('09', '10', '11', 'baby')

@@ -1,4 +1,4 @@
-"""Catalogued image sets: find their images in any layout, name them consistently, and report missing files."""
+"""Find the images of catalogued sets in any layout, name the images consistently, and report missing files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASE = FolderLayout("clean/*", "degraded/*")
 
 @dataclass(frozen=True)
 class Lying:
-    """A set found on disk: root, layout, clean and degraded images, including images without a partner."""
+    """The images found for a set: root, layout, clean and degraded images, including images without a partner."""
 
     root: PurePath
     layout: FolderLayout
@@ -33,23 +33,26 @@ class Lying:
 class CataloguedIndex:
     """The index of a catalogued set, which is read from the hub if `SET.hub` exists, otherwise from the data folder.
 
-    In the data folder, the first layout that has clean images and, for a paired set, degraded images is used; if there
-    is none, the first layout that has any images.
+    In the data folder, the index uses the first layout for which it finds clean images and, for a paired set, degraded
+    images; without such a layout, the index uses the first layout for which it finds any images.
 
     Attributes:
         name: name of the set.
-        source: where to get it, for error messages.
+        source: where to get the set, for error messages.
         layouts: possible layouts.
-        count: number of images; None if any number is allowed.
-        names: star texts of all images in the set; other files are ignored. None if all files belong to the set.
-        digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
-        called: format string that turns an image's star texts into its name.
-        unit: regular expression that is searched for in an image's name and whose first group is the source scene; None
-            if the name is the scene.
-        unit_called: format string that turns the group matched by `unit` into the name of the unit.
-        units: units that belong to the set; None for all.
-        same: scene → identical scene of this or another set; both are given as the text that names a unit.
-        rows: names along the first axis of a file that contains blocks.
+        count: required number of images; if None, any number is allowed.
+        names: wildcard texts of all images in the set; other files are ignored. If `names` is None, all files belong to
+            the set.
+        digits: number of digits to which numbers in names are padded with zeros, so that the names of all layouts
+            agree; 0 keeps numbers unchanged.
+        called: format string that turns an image's wildcard texts into its name.
+        unit: regular expression that is searched for in an image's name and whose first group is the source scene; if
+            None, the name is the scene.
+        unit_called: format string that turns the group matched by `unit` into the name of the scene.
+        units: scenes that belong to the set; if None, all scenes belong to it.
+        same: scene → identical scene of this or another set; both are given as the text that the group of `unit`
+            matches.
+        rows: names of the images along the first axis of a MATLAB file that contains blocks.
     """
 
     name: str
@@ -69,8 +72,8 @@ class CataloguedIndex:
         """Return the images; see `petlir.benchmark.images.imageset.ImageIndex`.
 
         Raises:
-            Missing: the set does not exist.
-            HalfThere: files are missing; the message names them.
+            Missing: no images of the set exist.
+            HalfThere: files of the set are missing.
             PetlirError: the set cannot be read, or cannot be obtained from the hub.
         """
         if root is None:
@@ -123,16 +126,16 @@ class CataloguedIndex:
         empty = next((place.parent for place in places if place.parent != root and place.parent.is_dir()), None)
         if empty is not None:
             suffixes = ", ".join(sorted(SUFFIXES))
-            return f"{empty} holds no image of {self.name}; expected {suffixes}; get it: {self.source}"
+            return f"{empty} holds no image of {self.name}; expected {suffixes}; source: {self.source}"
         others = f", or in one of {len(places) - 1} other layouts" if places[1:] else ""
         where = f"expected {self.name} there{others} under PETLIR_DATA={root}"
-        return f"{places[0]} is missing; {where}; get it: {self.source}"
+        return f"{places[0]} is missing; {where}; source: {self.source}"
 
     def _files(self, root: Path, pattern: str) -> Found:
         return self._keyed(matching(root, pattern, self.rows))
 
     def _keyed(self, found: Found) -> Found:
-        """Return the images with the numbers in their star texts padded to `digits`."""
+        """Return the images with the numbers in their wildcard texts padded with zeros to `digits` digits."""
         if not self.digits:
             return found
         return {
@@ -141,7 +144,7 @@ class CataloguedIndex:
         }
 
     def _key(self, name: str) -> Key:
-        """Return the star texts that correspond to an image's name."""
+        """Return the wildcard texts of the pattern that correspond to an image's name."""
         before, after = map(re.escape, self.called.split("{}"))
         match = re.fullmatch(f"{before}(.+){after}", name)
         return (match[1] if match else name,)
@@ -175,13 +178,13 @@ class CataloguedIndex:
             shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
             each = 1 if layout.clean.endswith(BLOCKS) else self.count or len(keys)
             some = f"{len(lacking)} of {each * (2 if layout.degraded else 1)} files are missing: {shown}"
-            raise HalfThere(f"{self.name} is incomplete: {some}; get it: {self.source}")
+            raise HalfThere(f"{self.name} is incomplete: {some}; source: {self.source}")
         if self.count is not None and len(keys) != self.count:
             has = f"{found.root / layout.clean} has {len(keys)} images, expected {self.count}"
-            raise HalfThere(f"{self.name} is incomplete or a different set: {has}; get it: {self.source}")
+            raise HalfThere(f"{self.name} is incomplete or a different set: {has}; source: {self.source}")
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
-        """Return the missing files: listed clean images, and partners of existing files."""
+        """Return the missing files: clean images that are listed in `names`, and partners of existing images."""
         upper = partial(self._file, found.root, found.layout.clean, found.clean)
         have = {"-".join(key) for key in keys}
         lacking = [upper((name,)) for name in self.names or () if name not in have]

@@ -1,8 +1,8 @@
 """A cache of decoded images, with the images of a set in one memory-mapped file.
 
-The file contains the pixels of all images, then a JSON index, then the length of the index in 8 bytes. A file is
-written under a temporary name and renamed when it is complete, so concurrent processes are safe. A file that is
-truncated, modified or written in another version of the format is rebuilt.
+A file of the cache contains the pixels of all images, then a JSON index, then the length of the index in 8 bytes. A
+file is written under a temporary name and renamed when it is complete, so that concurrent processes never read an
+incomplete file. A file that is truncated, modified or written in another version of the format is rebuilt.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Make = Callable[[], Degraded]
 
 @dataclass(frozen=True)
 class Mapped(Generic[Pixels]):
-    """The images of one mapped file.
+    """The images in one memory-mapped file.
 
     Attributes:
         images: read-only views of the file, uint8 or float32; pages are loaded only on access.
@@ -56,7 +56,7 @@ def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mappe
     Args:
         name: human-readable name of the file.
         key: digest of everything that determines the images.
-        makers: a function for each image.
+        makers: functions that return the images, one function per image.
 
     Raises:
         PetlirError: an image cannot be produced, or neither the cache nor the temporary folder can store the images.
@@ -81,7 +81,7 @@ def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mappe
 
 
 def decoded(name: str, readers: Sequence[Reader]) -> Mapped[Image]:
-    """Return the images of `readers`, decoded again only if one of them may have changed; `name` is human-readable.
+    """Return the images of `readers`, decoded again only if a file may have changed; `name` is human-readable.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -90,12 +90,12 @@ def decoded(name: str, readers: Sequence[Reader]) -> Mapped[Image]:
 
 
 def key_of(*parts: object) -> str:
-    """Return a digest of these components, which are plain JSON values."""
+    """Return a digest of `parts`, which are plain JSON values."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _kept_nowhere(makers: Sequence[Make]) -> Mapped[Degraded]:
-    """Return the images in an unnamed file, which is deleted when this process ends."""
+    """Return the images in an unnamed temporary file, which is deleted when this process ends."""
     try:
         with tempfile.TemporaryFile() as file:
             _write(file, makers)
@@ -118,7 +118,8 @@ def _write(file: IO[bytes], makers: Sequence[Make]) -> None:
 def _made(makers: Sequence[Make]) -> Iterator[tuple[Degraded, str]]:
     """Yield each image with its digest.
 
-    The first image is produced alone, as it may open shared files; the others are produced in parallel.
+    The first image is produced alone, because its reader may open files that other readers share; the other images are
+    produced in parallel.
     """
     yield from map(_one, makers[:1])
     at_once = 2 * MAKERS

@@ -1,6 +1,7 @@
 """Blocks of images in MATLAB files, as in SIDD: one uint8 array, images × blocks × height × width × 3.
 
-Both formats of `.mat` are read: up to version 7 by scipy; 7.3, which is HDF5 with reversed axes, by h5py.
+Both formats of `.mat` files are read: versions up to 7 with SciPy, and version 7.3, which is HDF5 with reversed axes,
+with h5py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.e
 
 @dataclass(frozen=True)
 class BlockReader:
-    """One block of a file that has not been read yet; see `petlir.benchmark.images.imageset.Reader`."""
+    """One block of a MATLAB file, read on demand; see `petlir.benchmark.images.imageset.Reader`."""
 
     path: Path
     row: int
@@ -40,7 +41,7 @@ class BlockReader:
 
     @property
     def stamp(self) -> str:
-        """Location, size and modification time of the file."""
+        """The location of the block, and the size and modification time of the file."""
         status = self.path.stat()
         return f"{self.where} {status.st_size} {status.st_mtime_ns}"
 
@@ -51,10 +52,11 @@ class BlockReader:
 
 
 def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], BlockReader]]:
-    """Yield each block of a file with its image's name and its number from 01; the array is named after the file.
+    """Yield each block of a file, with the name of its image and the block's number, which starts at 01.
 
     Raises:
-        PetlirError: the file cannot be read, lacks the array, or its array has another shape or dtype.
+        PetlirError: the file cannot be read, has no array of the file's name, or the array has an unexpected shape or
+            dtype.
     """
     shape, kind = _shape(path)
     if len(shape) != 5 or shape[0] != len(rows) or shape[-1] != 3 or kind != "uint8":
@@ -66,7 +68,7 @@ def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], B
 
 
 def _shape(path: Path) -> tuple[tuple[int, ...], str]:
-    """Return the shape, in MATLAB's axis order, and the dtype of the array named after the file, without decoding."""
+    """Return shape, in MATLAB's axis order, and dtype of the array that has the file's name, without reading values."""
     if _is_hdf5(path):
         with _hdf5(path) as file:
             found = {name: (tuple(reversed(array.shape)), str(array.dtype)) for name, array in file.items()}
@@ -84,7 +86,7 @@ def _shape(path: Path) -> tuple[tuple[int, ...], str]:
 
 @lru_cache(maxsize=2)
 def _blocks(path: Path, changed: int) -> NDArray[np.uint8]:
-    """Read the whole array; the two most recent arrays, e.g. clean and noisy, are kept in memory."""
+    """Read the whole array of a file; the arrays of the last two files, e.g. clean and noisy, are kept in memory."""
     try:
         if _is_hdf5(path):
             with _hdf5(path) as file:

@@ -16,7 +16,7 @@ from petlir.benchmark.images.reading import read_picture
 from petlir.benchmark.images.walking import walk
 
 Warn = Callable[[str], None]
-"""A function that is called with a line for the user."""
+"""A function that shows a one-line message to the user."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OutputFile:
     """An output image to be made from an input image.
 
     Attributes:
-        name: name of the image, below the folder of the inputs and without suffix.
+        name: path of the image below the input folder, without suffix.
         source: the input.
         target: the file to write.
     """
@@ -39,9 +39,9 @@ class Outputs:
     """The output images to be made from a folder or a file.
 
     Attributes:
-        files: the images to be made, in the order of names.
+        files: the output images to be made, sorted by name.
         existing: number of outputs that already exist and are kept.
-        skipped: a line that names files which are not read, or "".
+        skipped: a one-line message that names files which are not read, or "".
     """
 
     files: Sequence[OutputFile]
@@ -54,19 +54,19 @@ def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
 
     Args:
         source: an image file or a folder.
-        out: the output folder; ignored as an input if it is below `source`.
+        out: the output folder; if it is below `source`, its images are not used as inputs.
         skip_existing: whether images whose PNG file exists are skipped.
 
     Raises:
-        PetlirError: the source is missing or has no images, or an input, or a file that petlir did not write, would be
-            overwritten.
+        PetlirError: the source is missing or has no images, or an output would overwrite an input or a file that petlir
+            did not write.
     """
     if out.exists() and not out.is_dir():
         raise PetlirError(f"{out} is a file; expected a folder to write into")
     if not source.is_dir():
         return _checked([OutputFile(source.stem, source, out / f"{source.stem}.png")], [source], skip_existing)
     if out.resolve() == source.resolve():
-        raise PetlirError(f"{out} is the folder of the images themselves; expected another folder to write into")
+        raise PetlirError(f"{out} is the folder of the input images; expected another folder to write into")
     found = walk(source, without=out)
     files = [OutputFile(name, path, out / f"{name}.png") for name, path in found.images.items()]
     return _checked(files, found.images.values(), skip_existing, found.skipped_line())
@@ -77,7 +77,7 @@ def _checked(files: Sequence[OutputFile], inputs: Iterable[Path], skip_existing:
     ours = {_identity(path) for path in inputs if path.exists()}
     for file in there:
         if not file.target.is_file() or _identity(file.target) in ours:
-            raise PetlirError(f"{file.target} is an input or not a file; expected another folder to write into")
+            raise PetlirError(f"{file.target} is an input image or not a file; expected another folder to write into")
         if not skip_existing and not png.is_own(file.target):
             line = f"{file.target} exists, and petlir did not write it"
             raise PetlirError(f"{line}; expected another folder to write into, or --skip-existing")
@@ -92,21 +92,22 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 Convert = Callable[[OutputFile, Picture], tuple[Pixels, Pixels | None]]
-"""A function that makes pixels and alpha channel of an output from a decoded input."""
+"""A function that returns the pixels and the alpha channel of an output image for a decoded input image."""
 
 
 def silent(line: str) -> None:
-    """Ignore a line for the user."""
+    """Discard a one-line message for the user."""
 
 
 def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
-    """Read, convert and write the images one at a time, and return their number.
+    """Read, convert and write the images one at a time, and return the number of images.
 
     Args:
-        made: the images to be made.
-        work: makes an output from a decoded input.
-        doing: description of the progress bar, which is shown on a terminal.
-        warn: called with a line for each file, or part of an image, that is left out, and for each image that fails.
+        made: the output images to be made.
+        work: function that makes an output image from a decoded input image.
+        doing: label of the progress bar, which is shown only on a terminal.
+        warn: function that is called with a one-line message for each file or part of an image that is left out, and
+            for each image that fails.
 
     Raises:
         PetlirError: some images could not be decoded or converted; the others were written.

@@ -15,20 +15,20 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""Case-insensitive words that mark a folder, column or file name as clean or degraded; messages suggest the first."""
+"""Case-insensitive words that mark a folder, column or file as clean or degraded; error messages suggest the first."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
     re.compile(rf"[-_. ]+(?:{WORDS})$", re.IGNORECASE),
     re.compile(r"[-_. ]*(?<![a-z])x[1-9]$|(?<=\d)x[1-9]$", re.IGNORECASE),
 )
-"""Differences between partners' names, e.g. `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
+"""Affixes that differ between partners, e.g. `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
 RULE = "partners must have equal names, except for affixes such as rain-/norain-, _noisy/_clean and x4"
 SHOWN = 3
 
 
 def side(word: str) -> Side | None:
-    """Return the side, clean or degraded, that the name of a folder or column indicates; None if it indicates neither.
+    """Return the side, clean or degraded, that the name of a folder or column indicates, or None for other names.
 
     >>> side("GT"), side("LR_bicubic"), side("photos")
     ('clean', 'degraded', None)
@@ -43,7 +43,7 @@ def side(word: str) -> Side | None:
 
 
 def token(name: str) -> str:
-    """Return the part of a name that partners share.
+    """Return the part of an image's name that degraded and clean partners share.
 
     >>> token("norain-001"), token("0801x4"), token("street_noisy")
     ('001', '0801', 'street')
@@ -55,7 +55,7 @@ def token(name: str) -> str:
 
 
 def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tuple[T, T]]:
-    """Return name of the clean image → (degraded, clean) image, paired by equal names, otherwise by equal tokens.
+    """Return name of the clean image → (degraded, clean) image, paired by equal names, or else by `token`.
 
     Raises:
         PetlirError: some images do not have exactly one partner; the message names the first of them and states their
@@ -85,7 +85,7 @@ def joined(names: Collection[str], others: Collection[str], forms: Sequence[Call
 
 
 def composed(name: str) -> str:
-    """Return a name with each accented letter as one character (NFC); some systems store letter and accent apart."""
+    """Return a name with each accented letter as one character (NFC); some systems store two characters."""
     return unicodedata.normalize("NFC", name)
 
 

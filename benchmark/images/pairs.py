@@ -1,4 +1,4 @@
-"""A user's own folder of pairs, each part with a folder of degraded and a folder of clean images."""
+"""A user's own folder of image pairs; each part consists of a folder of degraded and a folder of clean images."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from petlir.benchmark.images.walking import images_in
 
 Part = Literal["train", "validation", "test"]
 PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
-"""Case-insensitive names of the folder of each part."""
+"""Case-insensitive names of the folders that contain each part."""
 LAYOUT = "{train,validation,test}/{degraded,clean}/NAME, or only {degraded,clean}/NAME"
-NAMES = f"folders of degraded images: {', '.join(DEGRADED)}; of clean ones: {', '.join(CLEAN)}"
+NAMES = f"folders of degraded images: {', '.join(DEGRADED)}; folders of clean images: {', '.join(CLEAN)}"
 FIFTH = 5
 COUNTER = re.compile(r"[-_. ]*\d+$")
-"""The end of a name that distinguishes images of one scene, e.g. `_12` in `Canon_chair_12`."""
+"""The number at the end of a name, which distinguishes images of one scene, e.g. `_12` in `Canon_chair_12`."""
 Files = tuple[Path, Path]
 """The degraded and the clean image of a pair."""
 
 
 @dataclass(frozen=True)
 class PairFolder:
-    """A folder of pairs that are matched by name.
+    """A folder of pairs of a degraded and a clean image, which are matched by name.
 
-    It contains `train/`, `test/` and optionally `validation/`, or only the two folders of images. Without a folder of
-    test pairs, every fifth scene in order of name, starting with the first, is held out from the training pairs for
-    testing. Without a folder of validation pairs, every fifth of the remaining scenes is then held out for validation.
-    Names that differ only by a number at the end belong to one scene; if there are fewer than five scenes, every image
-    counts as a scene.
+    The folder contains `train/`, `test/` and optionally `validation/`, or only a folder of degraded and a folder of
+    clean images. Without a folder of test pairs, every fifth scene in order of name, starting with the first, is held
+    out from the training pairs for testing. Without a folder of validation pairs, every fifth of the remaining scenes
+    is then held out for validation. Names that differ only by a number at the end belong to one scene; if there are
+    fewer than five scenes, every image counts as a scene.
     """
 
     path: Path
@@ -48,10 +48,11 @@ class PairFolder:
             raise PetlirError(f"{self.path} {state}; expected a folder of pairs, {LAYOUT}")
 
     def index(self, part: Part, scale: int) -> list[ImageEntry]:
-        """Return the pairs of one part in the order of names; `scale` is the upscaling factor of all clean images.
+        """Return the pairs of one part, sorted by name; `scale` is the upscaling factor of all clean images.
 
         Raises:
-            PetlirError: a folder is missing or empty, or names do not match; the message names the first.
+            PetlirError: a folder is missing or empty, or an image has no partner; the message names the folder or
+                image.
         """
         return [
             ImageEntry(name, name, DeepReader(clean), DeepReader(degraded), scale)
@@ -81,7 +82,8 @@ class PairFolder:
         """The upscaling factor of the clean images, derived from the sizes of all pairs.
 
         Raises:
-            PetlirError: as for `index`, or the sizes do not match; the message names the first pair.
+            PetlirError: the folder is invalid (see `index`), or the sizes of a pair do not match; the message names the
+                pair.
         """
         scale = 0
         for degraded, clean in self._all():
@@ -89,8 +91,8 @@ class PairFolder:
             scale = scale or max(1, round(large[0] / small[0]))
             if (large[0] // scale, large[1] // scale) != small:
                 shown = ("×".join(map(str, size)) for size in (small, large))
-                line = f"{degraded} is {next(shown)} pixels, its clean image {clean} {next(shown)}"
-                raise PetlirError(f"{line}; expected equal sizes, or clean images larger by one integer factor")
+                line = f"{degraded} is {next(shown)} pixels and its clean image {clean} is {next(shown)}"
+                raise PetlirError(f"{line}; expected equal sizes, or clean images larger by the same integer factor")
         return scale
 
     @property
@@ -100,7 +102,7 @@ class PairFolder:
 
     @property
     def notes(self) -> list[str]:
-        """A line if images have an alpha channel; it is dropped if opaque, otherwise reading the image fails."""
+        """A note if images have an alpha channel; opaque channels are dropped, and other channels make reading fail."""
         count = sum(header_of(path).alpha for files in self._all() for path in files)
         return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 
@@ -108,7 +110,7 @@ class PairFolder:
         """Return the SHA-256 over names and pixels of all pairs, part by part; decoded images are cached.
 
         Raises:
-            PetlirError: as for `index`, or an image cannot be read.
+            PetlirError: the folder is invalid (see `index`), or an image cannot be read.
         """
         digest = hashlib.sha256()
         for part in ("train", "validation", "test"):
@@ -125,7 +127,7 @@ class PairFolder:
 
     @property
     def _images(self) -> Path:
-        """The folder of the training pairs: `train/`, or the folder itself if it holds the folders of images."""
+        """The folder of the training pairs: `train/`, or the whole folder if it directly contains folders of images."""
         if found := self._folder("train"):
             return found
         if any(path.is_dir() and side(path.name) for path in self.path.iterdir()):
@@ -141,7 +143,7 @@ class PairFolder:
                 continue
             if holds in sides:
                 raise PetlirError(
-                    f"{below} and {sides[holds].name} both look like {holds} images; expected one of them"
+                    f"{below} and {sides[holds].name} both look like folders of {holds} images; expected one"
                 )
             sides[holds] = below
         for holds, names in (("degraded", DEGRADED), ("clean", CLEAN)):
@@ -162,7 +164,7 @@ def set_name(folder: Path, part: Part) -> str:
 
 
 def sides_of(name: str, entries: Sequence[ImageEntry]) -> tuple[Mapped[Image], Mapped[Image]]:
-    """Return the clean and the degraded images of a set of pairs; `name` is human-readable."""
+    """Return the clean and the degraded images of a set of pairs; `name` is the human-readable name of the set."""
     degraded = [entry.degraded for entry in entries if entry.degraded]
     return decoded(name, [entry.clean for entry in entries]), decoded(f"{name}-shipped", degraded)
 

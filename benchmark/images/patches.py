@@ -14,30 +14,30 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.crops import Crop, cut_from
 
 Pair = tuple[Image, Image]
-"""A degraded image, and its clean image, which is `scale` times larger."""
+"""A degraded image and the clean image, which is `scale` times larger."""
 
 
 class Sampler(Protocol):
     """A source of training batches, each of which depends only on its step."""
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return degraded N×3×P×P and clean N×3×sP×sP crops of `step`, the same at every call."""
+        """Return degraded N×3×P×P and clean N×3×sP×sP crops; the same `step` always returns the same crops."""
 
 
 class PatchSampler:
-    """A sampler of aligned crops; a batch depends only on (seed, step), so a killed run resumes exactly.
+    """A sampler of aligned crops; a batch depends only on seed and step, so an interrupted run can be resumed exactly.
 
     Args:
-        pairs: degraded (prepared, without noise) and clean images.
+        pairs: pairs of a degraded and a clean image; degraded images do not contain the noise that `perturb` adds.
         scale: upscaling factor of the clean images.
         patch: side length of a degraded crop in pixels.
         batch_size: crops per batch.
-        perturb: adds fresh noise to the degraded crops; None adds none.
+        perturb: degradation that adds fresh noise to the degraded crops; if None, no noise is added.
         seed: seed of crops, flips, rotations and noise.
         device: device of the batches; the images are kept in its memory if they fit.
 
     Raises:
-        PetlirError: an image is smaller than a crop.
+        PetlirError: there are no images, or an image is smaller than a crop.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class PatchSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
 
-        Clean crops are in [0, 1]; degraded crops are too, unless the task stores noise as floats.
+        The values of clean crops are in [0, 1], and so are the values of degraded crops unless noise is stored as
+        floats.
         """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]
@@ -88,7 +89,7 @@ class MixedSampler:
     """A sampler that draws each crop from one of several samplers, with equal probability.
 
     Args:
-        samplers: samplers of equal patch, scale and batch size.
+        samplers: samplers with the same crop size, scale and batch size.
         seed: seed of the choice of samplers; a batch depends only on this seed and the step.
     """
 

@@ -21,9 +21,9 @@ LEVEL, STRATEGY = 1, zlib.Z_RLE
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT = b"Software\0" + SOFTWARE.encode()
 COLOUR_TYPES = {3: 2, 4: 6}
-"""Number of channels → PNG colour type: RGB, RGB with alpha."""
+"""Number of channels → PNG colour type, for RGB and for RGB with alpha."""
 BAND = 2**22
-"""The number of bytes that are filtered at once."""
+"""The approximate number of uncompressed bytes that are filtered at once."""
 
 
 def write(path: Path, pixels: Pixels, alpha: Pixels | None = None) -> None:
@@ -32,7 +32,7 @@ def write(path: Path, pixels: Pixels, alpha: Pixels | None = None) -> None:
     Args:
         path: the file; its folder is created if missing.
         pixels: H×W×3, uint8 or uint16.
-        alpha: H×W of the same dtype, if there is an alpha channel.
+        alpha: the alpha channel, H×W, with the dtype of `pixels`, or None.
 
     Raises:
         Unwritable: the file cannot be written.
@@ -62,7 +62,7 @@ def _eight_bit(channels: Pixels) -> bytes:
 
 
 def _deep(channels: Pixels) -> bytes:
-    """Encode H×W×C uint16, which Pillow cannot do; each row is stored as its difference from the row above."""
+    """Encode H×W×C uint16 pixels, which Pillow cannot encode; rows are stored as differences from the row above."""
     height, width, count = channels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[count], 0, 0, 0)
     packer = zlib.compressobj(LEVEL, strategy=STRATEGY)
@@ -80,7 +80,7 @@ def _deep(channels: Pixels) -> bytes:
 
 
 UP = 2
-"""PNG's filter type for differences from the row above."""
+"""The PNG filter type that stores differences from the row above."""
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -15,7 +15,7 @@ from petlir.benchmark.images.used import Used, middle_of, use
 from petlir.benchmark.task import Task
 
 VALIDATION_SIDE = 96
-"""The side length of clean validation images in pixels, a multiple of every scale."""
+"""The maximum side length of clean validation images in pixels; a multiple of every scale."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,14 @@ class ImagePair:
     """A degraded image and its clean target.
 
     Attributes:
-        name: the file name without suffix.
+        name: name of the image in its set, usually the file name without suffix.
         unit: the source scene.
         set: name of the image set.
         domain: `procedural` or `photographs`.
         degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
         clean: sh×sw×3 uint8, where s is the task's scale.
-        protocols: ids of the protocols that score it, if they differ within the task; empty for all protocols of the
-            task.
-        input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
+        protocols: ids of the protocols that score the pair; empty if all protocols of the task score it.
+        input_scores: protocol id → scores of the degraded image, which the first cell that needs the scores caches.
     """
 
     name: str
@@ -47,17 +46,18 @@ class ImagePair:
 def training_pairs(
     task: Task, track: str, root: Path | None, allow_overlap: bool = False, *, seed: int = 0
 ) -> list[tuple[Image, Image]]:
-    """Return degraded and clean training images, without the noise of `fresh_noise`, which is drawn anew for each crop.
+    """Return degraded and clean training images, without the noise that `fresh_noise` adds anew to each crop.
 
     Args:
         task: the task.
         track: the track.
-        root: folder of image sets.
+        root: the data folder, which contains the image sets.
         allow_overlap: whether test images may be among the training images.
-        seed: seed of the cell, for rain, exposure and camera noise.
+        seed: seed of the cell, from which rain, exposure and camera noise are drawn.
 
     Raises:
-        PetlirError: an image set cannot be read, or a training image is a test image of this task, unless allowed.
+        PetlirError: an image set cannot be read, or a training image is also a test image of the task although
+            `allow_overlap` is False.
     """
     sets = [use(task, name, root) for name in task.on(track).training_sets]
     for one in () if allow_overlap else sets:
@@ -66,10 +66,11 @@ def training_pairs(
 
 
 def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[ImagePair]:
-    """Return validation pairs, degraded like test pairs; large images are cropped to the centre to limit the cost.
+    """Return validation pairs, degraded like test pairs; large images are cropped to their centre to limit the cost.
 
     Raises:
-        PetlirError: an image set cannot be read, or a validation image is a test image of this task, unless allowed.
+        PetlirError: an image set cannot be read, or a validation image is also a test image of the task although
+            `allow_overlap` is False.
     """
     if task.parts:
         return _by_part(task, lambda part: validation_pairs(part, track, root, allow_overlap))
@@ -80,7 +81,7 @@ def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: b
 
 
 def test_pairs(task: Task, track: str, root: Path | None) -> list[ImagePair]:
-    """Return the pairs of all test sets; random degradations have a seed per (task, set, file name)."""
+    """Return the pairs of all test sets; random degradations use one seed per task, set and file name."""
     if task.parts:
         return _by_part(task, lambda part: test_pairs(part, track, root))
     return [pair for name in task.on(track).tests for pair in _pairs(use(task, name, root))]
@@ -89,7 +90,8 @@ def test_pairs(task: Task, track: str, root: Path | None) -> list[ImagePair]:
 def data_digest(task: Task, track: str, root: Path | None) -> str:
     """Return the SHA-256 over all images of a task.
 
-    These are the images of its sets, the sets' own downscaled images if used, and the degraded test images.
+    The digest covers the images of the task's sets, the sets' own downscaled images if the task uses them, and the
+    degraded test images.
 
     Raises:
         PetlirError: a set is missing, incomplete, or differs from the catalogue.
@@ -105,7 +107,7 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
 
 
 def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
-    """Return the image sets whose own downscaled images are used; others are downscaled by MATLAB's bicubic filter."""
+    """Return the image sets whose own downscaled images are used instead of downscaling by MATLAB's bicubic filter."""
     if task.parts:
         return list(dict.fromkeys(name for part in task.parts for name in shrunk_by_files(part, track, root)))
     data = task.on(track)
@@ -115,7 +117,7 @@ def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
 
 
 def fresh_noise(task: Task, track: str) -> Degradation | None:
-    """Return the degradation that adds fresh noise to training crops; None if the training images are real pairs."""
+    """Return the degradation that adds fresh noise to training crops, or None if the training images are real pairs."""
     paired = {image_set(name).paired for name in task.on(track).training_sets}
     if len(paired) > 1:
         sets = task.on(track).train
@@ -141,7 +143,7 @@ def _refuse_test_images(found: Used, track: str, root: Path | None) -> None:
 
 
 def _by_part(task: Task, pairs: Callable[[Task], list[ImagePair]]) -> list[ImagePair]:
-    """Return the pairs of each part of a mixture, with sets named PART/SET and the part's own protocols."""
+    """Return the pairs of each part of a mixed task, with sets named PART/SET and the part's own protocols."""
     return [
         replace(pair, set=f"{part.name}/{pair.set}", protocols=part.protocols)
         for part in task.parts

@@ -141,7 +141,7 @@ def test_two_folders_of_one_name_and_content(refused, tmp_path):
 def test_pairs_that_do_not_match_in_size(refused, tmp_path):
     mine = pairs(tmp_path / "mine")
     save(mine / "test/degraded/1.png", draw([1], 60, 64))
-    assert "test/degraded/1.png is 64×60 pixels, its clean image" in refused("-t", f"pairs:{mine}")
+    assert "test/degraded/1.png is 64×60 pixels and its clean image" in refused("-t", f"pairs:{mine}")
 
 
 def deep(path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_node_that_does_not_reach_the_store_is_named(two_nodes, tmp_path):
 def test_a_cluster_without_a_gpu_is_named(two_nodes):
     with pytest.raises(PetlirError) as caught:
         cluster.executor("tests.executors.jobs:work", None, two_nodes.address, "cuda")
-    assert str(caught.value) == f"the Ray cluster {two_nodes.address} has no GPU; expected one, or --device cpu"
+    assert str(caught.value) == f"the Ray cluster {two_nodes.address} has no GPU; expected a GPU, or --device cpu"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_cluster_without_a_gpu_is_named(two_nodes):
         ),
         (
             ["--executor", "ray", "--device", "cuda:1"],
-            "petlir: --device cuda:1: with --executor ray expected auto, cpu or cuda",
+            "petlir: --device cuda:1: expected auto, cpu or cuda with --executor ray",
         ),
     ],
 )

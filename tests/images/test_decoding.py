@@ -158,7 +158,7 @@ def test_planes_of_sixteen_bits_that_are_stored_apart_are_refused():
 
 def test_further_pictures_of_a_camera_are_named():
     picture = decoded(file(ONE, "MPO", **SEVERAL))
-    assert picture.notes == ("only the first of its 2 pictures is read",)
+    assert picture.notes == ("only the first of the file's 2 images is read",)
 
 
 def test_damaged_exif_data_leaves_the_image_as_stored():

@@ -199,7 +199,7 @@ def test_a_half_present_set_names_what_is_missing(stand_in, tmp_path):
 
 def test_images_that_cannot_be_used_are_named(stand_in, tmp_path):
     parquet(stand_in, clean=IMAGES, degraded=IMAGES[:, :4])
-    assert "000000 (degraded) is 6×4 pixels, its clean image" in refusal(tmp_path, PAIRS)
+    assert "000000 (degraded) is 6×4 pixels and its clean image" in refusal(tmp_path, PAIRS)
 
 
 def test_a_table_without_images_names_its_columns(stand_in, tmp_path):
@@ -237,7 +237,9 @@ def test_a_repository_with_a_script_says_what_to_name_instead(tmp_path, monkeypa
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     line = refusal(tmp_path, CLEAN)
-    assert line.endswith(f"name one of its archives instead, e.g. hub:someone/set@{COMMIT}/data/NAME.tar.gz")
+    assert line.endswith(
+        f"name one of the repository's archives instead, e.g. hub:someone/set@{COMMIT}/data/NAME.tar.gz"
+    )
 
 
 def test_an_archive_that_is_cut_off(stand_in, tmp_path):

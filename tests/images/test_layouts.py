@@ -47,14 +47,14 @@ def test_names_choose_and_are_missed(tmp_path):
 def test_a_count_that_is_not_met(tmp_path):
     save(tmp_path / "set", "a", "b")
     with pytest.raises(
-        PetlirError, match=r"incomplete or a different set: .*set/\* has 2 images, expected 3; get it: some"
+        PetlirError, match=r"incomplete or a different set: .*set/\* has 2 images, expected 3; source: some"
     ):
         listed(count=3)(tmp_path)
 
 
 def test_empty_folder_says_where_to_get_the_set(tmp_path):
     (tmp_path / "set").mkdir()
-    with pytest.raises(PetlirError, match=r"set holds no image of toy.*get it: somewhere"):
+    with pytest.raises(PetlirError, match=r"set holds no image of toy.*source: somewhere"):
         listed()(tmp_path)
 
 
@@ -90,7 +90,7 @@ def test_partners_that_are_missing_are_named(tmp_path, clean, noisy, side):
 def test_sizes_that_do_not_match_are_named(tmp_path):
     save(tmp_path / "set/clean", "a")
     save(tmp_path / "set/noisy", "a", side=9)
-    with pytest.raises(PetlirError, match=r"noisy/a.png is 9×9 pixels, its clean image .*clean/a.png 8×8"):
+    with pytest.raises(PetlirError, match=r"noisy/a.png is 9×9 pixels and its clean image .*clean/a.png is 8×8"):
         PAIRS(tmp_path)[0].read()
 
 
@@ -113,7 +113,7 @@ def test_one_set_in_two_layouts_has_the_same_names_and_units(tmp_path):
     (tmp_path / "ipt/Rain100L/rainy/rain-007.png").unlink()
     (tmp_path / "ipt/Rain100L/norain-009.png").unlink()
     with pytest.raises(
-        PetlirError, match=r"2 of 200 files are missing: .*norain-009.png, .*rainy/rain-007.png; get it"
+        PetlirError, match=r"2 of 200 files are missing: .*norain-009.png, .*rainy/rain-007.png; source"
     ):
         image_set("Rain100L").index(tmp_path / "ipt")
 

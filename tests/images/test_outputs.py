@@ -50,16 +50,16 @@ def refused(message: str, source: Path, out: Path, *, skip_existing: bool = Fals
 
 
 def test_inputs_are_never_overwritten(folder, tmp_path, monkeypatch):
-    refused("is the folder of the images themselves", folder, folder)
-    refused("is the folder of the images themselves", folder, folder / "sub" / "..")
+    refused("is the folder of the input images", folder, folder)
+    refused("is the folder of the input images", folder, folder / "sub" / "..")
     refused("a.png is an input", folder / "a.png", folder)
     (tmp_path / "link").symlink_to(folder)
-    refused("is the folder of the images themselves", folder, tmp_path / "link")
+    refused("is the folder of the input images", folder, tmp_path / "link")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a.png").symlink_to(folder / "a.png")
     refused("a.png is an input", folder, tmp_path / "out", skip_existing=True)
     monkeypatch.chdir(folder)
-    refused("is the folder of the images themselves", Path(), folder)
+    refused("is the folder of the input images", Path(), folder)
 
 
 def test_files_of_others_are_never_overwritten(folder, tmp_path):
@@ -68,7 +68,7 @@ def test_files_of_others_are_never_overwritten(folder, tmp_path):
     made = outputs(folder, tmp_path / "out", skip_existing=True)
     assert ([file.name for file in made.files], made.existing) == (["sub/b"], 1)
     (tmp_path / "out/sub/b.png").mkdir(parents=True)
-    refused("b.png is an input or not a file", folder, tmp_path / "out", skip_existing=True)
+    refused("b.png is an input image or not a file", folder, tmp_path / "out", skip_existing=True)
     refused("a.png is a file; expected a folder", folder, tmp_path / "out/a.png")
 
 

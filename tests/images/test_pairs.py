@@ -152,7 +152,7 @@ def test_what_is_missing_is_named(tmp_path):
         PairFolder(tmp_path / "elsewhere").files("test")
     save(tmp_path / "train/noisy", "a", "b")
     save(tmp_path / "train/input", "a", "b")
-    with pytest.raises(PetlirError, match="train/noisy and input both look like degraded images; expected one"):
+    with pytest.raises(PetlirError, match="train/noisy and input both look like folders of degraded images"):
         PairFolder(tmp_path).files("train")
     with pytest.raises(PetlirError, match="nowhere is missing; expected a folder of pairs"):
         PairFolder(tmp_path / "nowhere")
@@ -193,7 +193,7 @@ def test_sizes_that_do_not_match_are_named(tmp_path):
     folder = write(tmp_path / "mine", 2)
     save(folder / "train/LR", "3x2", side=24 * 2)
     with pytest.raises(
-        PetlirError, match=r"3x2.png is 49×48 pixels, its clean image .*3.png 49×48; expected equal sizes, or"
+        PetlirError, match=r"3x2.png is 49×48 pixels and its clean image .*3.png is 49×48; expected equal sizes, or"
     ):
         PAIRS.open(str(folder))
     (folder / "train/LR/3x2.png").write_bytes(b"no image")

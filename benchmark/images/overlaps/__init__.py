@@ -1,1 +1,1 @@
-"""Search for images shared between two sets, in the images or in published lists."""
+"""Search for images that two sets share, by comparing images and in published lists of overlaps."""

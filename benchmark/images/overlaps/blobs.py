@@ -2,8 +2,8 @@
 
 Source: keypoints are extrema of the difference of Gaussians (Lowe, Distinctive image features from scale-invariant
 keypoints, IJCV 2004). Each bit of the hash is the sign of the difference of Gaussians at one of 8×8 points around the
-keypoint; the spacing of the points is proportional to the keypoint's scale. A rotated image has the same keypoints,
-with the bits of the hashes in another order.
+keypoint; the spacing of the points is proportional to the keypoint's scale. An image that is rotated by a multiple of
+90° has the same keypoints, with the bits of the hashes in another order.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from petlir.benchmark.images.overlaps.turns import Turn
 
 SCALE = 1.6
-"""σ of the finest level, in pixels."""
+"""σ of the Gaussian at the finest level, in pixels."""
 LEVELS, OCTAVES = 3, 4
 GRID, SPACING = 8, 1.5
-"""The number of the hash's points per side, and their spacing in σ."""
+"""The number of points per side of the hash's grid, and the spacing of the points in σ of the keypoint."""
 KEPT = 200
 CONTRAST = 0.02
 """The minimum difference of Gaussians at a keypoint, in standard deviations of the image."""
 EDGE = 10
-"""The maximum ratio of the principal curvatures; a keypoint on an edge would be unstable along the edge."""
+"""The maximum ratio of the principal curvatures at a keypoint; on an edge, a keypoint would be unstable."""
 
 Codes = NDArray[np.uint64]
 Places = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
@@ -37,7 +37,7 @@ class Blobs:
     """The strongest keypoints.
 
     Attributes:
-        points: N×2, x and y in pixels from the corner of the image.
+        points: positions, N×2: x and y in pixels from the top left corner of the image.
         scales: N, σ in pixels.
         codes: N hashes.
     """
@@ -48,7 +48,7 @@ class Blobs:
 
 
 def find(grey: NDArray[np.float32]) -> Blobs:
-    """Detect the keypoints of an image, H×W."""
+    """Detect the keypoints of a greyscale image, H×W."""
     rows = [_rows(differences, 2**octave) for octave, differences in enumerate(_octaves(grey))]
     strength, points, scales, bits = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     kept = np.argsort(-strength, kind="stable")[:KEPT]
@@ -56,20 +56,20 @@ def find(grey: NDArray[np.float32]) -> Blobs:
 
 
 def packed(bits: NDArray[np.bool_]) -> Codes:
-    """Pack bits, N×8×8, into hashes."""
+    """Pack bits, N×8×8, into 64-bit hashes."""
     scattered = bits.reshape(len(bits), GRID * GRID)[:, _order()]
     return np.ascontiguousarray(np.packbits(scattered, axis=1)).view(np.uint64).ravel()
 
 
 def turned(codes: Codes, turn: Turn) -> Codes:
-    """Return the hashes of the turned image."""
+    """Return the hashes of the same keypoints after the image is flipped or rotated."""
     bits = np.empty((len(codes), GRID * GRID), np.bool_)
     bits[:, _order()] = np.unpackbits(codes.view(np.uint8).reshape(len(codes), 8), axis=1)
     return packed(turn(bits.reshape(-1, GRID, GRID)))
 
 
 def _order() -> NDArray[np.intp]:
-    """Return the order of the bits: bits of neighbouring points, which are correlated, are far from each other."""
+    """Return the order of the bits in a hash, which separates the correlated bits of neighbouring points."""
     return np.arange(GRID * GRID) * 37 % (GRID * GRID)
 
 
@@ -96,7 +96,7 @@ def _standard(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rows(differences: NDArray[np.float32], factor: int) -> tuple[NDArray[np.generic], ...]:
-    """Return strength, position, scale and hash bits of the keypoints in an octave, which is downscaled by `factor`."""
+    """Return strength, position, scale and hash bits of the keypoints in an image that is downscaled by `factor`."""
     levels, rows, columns = places = _places(differences)
     scales = SCALE * 2 ** (levels / LEVELS)
     points = np.stack([columns, rows], axis=1) * float(factor) + 0.5
@@ -104,7 +104,7 @@ def _rows(differences: NDArray[np.float32], factor: int) -> tuple[NDArray[np.gen
 
 
 def _places(differences: NDArray[np.float32]) -> Places:
-    """Return the positions where a difference is larger, or smaller, than its 26 neighbours, and not on an edge."""
+    """Return the positions of keypoints: maxima and minima among their 26 neighbours that are not on an edge."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     extreme = (differences == maximum_filter(differences, 3)) | (differences == minimum_filter(differences, 3))

@@ -25,7 +25,7 @@ from petlir.benchmark.images.overlaps.search import Match, search
 from petlir.benchmark.images.overlaps.turns import Turn
 
 CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
-"""The modules that determine the result."""
+"""The modules that compute fingerprints and matches."""
 
 
 def matches(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> list[Match]:
@@ -76,6 +76,6 @@ def _key(what: object) -> str:
 
 @cache
 def _version() -> str:
-    """Return a digest of the code that determines the result."""
+    """Return a digest of the code that computes fingerprints and matches."""
     sources = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in CODE]
     return hashlib.sha256(b"".join(sources)).hexdigest()

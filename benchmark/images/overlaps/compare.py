@@ -1,4 +1,4 @@
-"""Overlap of a test set with another set: from the images if both are available, otherwise as published."""
+"""Overlap of a test set with another set: computed from the images if both sets are available, else as published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from petlir.benchmark.images.overlaps.search import Match
 from petlir.benchmark.images.overlaps.traps import Shared, traps
 
 NEARLY = 0.97
-"""The fraction of an area from which on it counts as the whole area, since papers crop images to multiples of the
+"""The minimum fraction of an area that counts as the whole area, because papers crop images to multiples of the
 scale.
 """
 
@@ -26,9 +26,9 @@ class OverlappingImage:
 
     Attributes:
         image: name of the test image.
-        found_in: name of the other image.
+        found_in: name of the image that contains the test image.
         how: description of the relation between the two images.
-        likeness: correlation over the common area, up to 1.
+        likeness: correlation of both images over their common area, up to 1.
     """
 
     image: str
@@ -45,10 +45,10 @@ class Overlap:
         test: name of the test set.
         holder: name of the other set.
         shared: `images`, `scenes`, or `maybe`.
-        images: number of test images; None if unknown.
+        images: number of test images that overlap, or None if the number is unknown.
         statement: a sentence that describes the overlap.
         source: source of the statement; empty if the images were compared.
-        found: the shared images, if they were compared.
+        found: the shared images, if the images were compared.
     """
 
     test: str
@@ -107,7 +107,7 @@ def _published(test: str, holder: str) -> tuple[Overlap, ...]:
 def _searched(
     test: ImageSet, holder: ImageSet, images: Sequence[ImageEntry], others: Sequence[ImageEntry]
 ) -> tuple[Overlap, ...]:
-    """Search for shared images; photographs that only show the same scene count as scenes."""
+    """Search for shared images; different photographs of the same scene are reported as shared scenes."""
     scenes = _scenes(images, others) if test.citation == holder.citation else set()
     found, several = [], frozenset(scenes)
     for match in matches(images, others):
@@ -128,7 +128,7 @@ def _searched(
 
 
 def _scenes(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> set[str]:
-    """Return the scenes that two parts of a collection share and of which a part has several photographs."""
+    """Return the scenes that occur in both lists of images, and several times in at least one of the lists."""
     counts = [Counter(entry.unit for entry in entries) for entries in (images, others)]
     return {unit for unit in counts[0].keys() & counts[1].keys() if max(count[unit] for count in counts) > 1}
 

@@ -1,4 +1,4 @@
-"""Fingerprints of images for the overlap audit: keypoints and a thumbnail, about 20 KB."""
+"""Fingerprints of images for the overlap audit: keypoints and a thumbnail, about 20 KB per image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from petlir.benchmark.images.overlaps import blobs
 from petlir.benchmark.images.overlaps.blobs import Blobs
 
 SIDE = 320
-"""The maximum length of the longer side, in pixels, for keypoint detection."""
+"""The maximum length of an image's longer side, in pixels, for keypoint detection."""
 THUMBNAIL = 128
 VIEW = 48
 AROUND = 0.07 * VIEW
 """σ, in pixels of a view, of the neighbourhood over which brightness and contrast are normalised."""
 FAINT = 2.0
-"""The contrast, in grey levels, that is treated as noise and not amplified."""
+"""The local contrast, in grey levels, up to which differences count as noise and are not amplified."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in pixels."""
+"""The left, top, right and bottom edges of an area, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Fingerprint:
     """The fingerprint of an image.
 
     Attributes:
-        digest: SHA-256 of its size and pixels.
+        digest: SHA-256 of the image's size and pixels.
         width: width of the image in pixels.
         height: height of the image in pixels.
         thumbnail: h×w uint8, grey.
-        blobs: keypoints in pixels of the image.
+        blobs: keypoints, with positions and scales in pixels of the image.
     """
 
     digest: str
@@ -51,7 +51,7 @@ class Fingerprint:
         return (0.0, 0.0, float(self.width), float(self.height))
 
     def view(self, box: Box) -> NDArray[np.float32]:
-        """Return an area of the image as 48×48 values of unit norm and uniform local contrast; zero if constant."""
+        """Return an area of the image as 48×48 values of unit norm and even local contrast; zeros if it is constant."""
         from scipy.ndimage import gaussian_filter
 
         height, width = self.thumbnail.shape
@@ -79,7 +79,7 @@ def fingerprint(image: Image) -> Fingerprint:
 
 
 def _factor(side: int) -> float:
-    """Return the downscaling factor, in whole levels, so that an image and its crops have keypoints on equal levels."""
+    """Return the downscaling factor, a whole number of levels, so that an image and its crops share keypoint levels."""
     return float(2 ** (math.ceil(blobs.LEVELS * math.log2(max(side / SIDE, 1))) / blobs.LEVELS))
 
 

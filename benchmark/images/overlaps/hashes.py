@@ -1,4 +1,4 @@
-"""Nearest neighbour search for hashes that does not compare all pairs."""
+"""Search for similar hashes without comparing all pairs of hashes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from petlir.benchmark.images.overlaps.blobs import Codes
 
 BANDS = 4
 NEAR = 10
-"""The maximum number of differing bits out of 64."""
+"""The maximum number of bits, out of 64, in which similar hashes differ."""
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Indices of the query hashes and of their matches."""
 
 
 class HashIndex:
-    """Hashes sorted by each of their four 16-bit bands; near hashes usually agree in at least one band.
+    """Hashes sorted by each of their four 16-bit bands; similar hashes usually agree in at least one band.
 
     Args:
         codes: N hashes.
@@ -30,7 +30,7 @@ class HashIndex:
         self._sorted = [bands[order, band] for band, order in enumerate(self._orders)]
 
     def near(self, codes: Codes) -> Pairs:
-        """Return all pairs that agree in a band and differ in at most `NEAR` bits, each once."""
+        """Return the indices of similar hashes in `codes` and in this index that share a band, without duplicates."""
         found = [self._sharing(codes, band) for band in range(BANDS)]
         sought, there = (np.concatenate(parts) for parts in zip(*found, strict=True))
         once = np.unique(sought * np.intp(max(1, len(self._codes))) + there)
@@ -48,7 +48,7 @@ class HashIndex:
 
 
 def distance(first: Codes, second: Codes) -> NDArray[np.intp]:
-    """Return the number of differing bits, pair by pair."""
+    """Return the number of differing bits of each pair of hashes."""
     total: NDArray[np.intp] = _bit_counts()[_bands(first ^ second)].sum(axis=1, dtype=np.intp)
     return total
 

@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from petlir.benchmark.images.overlaps.turns import Points
 
 SUPPORT = 4
-"""The minimum number of keypoints that must agree; the placement is verified afterwards."""
+"""The minimum number of keypoints that must agree on a placement, which is verified afterwards."""
 MOST = 400
-"""The maximum number of pairs considered; more pairs indicate a repetitive pattern, such as a brick wall."""
+"""The maximum number of keypoint pairs that are used; more pairs indicate a repetitive pattern, e.g. a brick wall."""
 NEARBY, LEEWAY = 0.6, 0.3
-"""Tolerance on the position of a keypoint, in σ, and on its scale, as a logarithm."""
+"""Tolerances on the position of a keypoint, in σ of the keypoint, and on the logarithm of its scale."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A similarity transform: a point p of one image maps to `scale` · p + `shift` in the other.
+    """A similarity transform: a point p of one image maps to `scale` · p + `shift` in the other image.
 
     Attributes:
         scale: pixels of the other image per pixel of the first image.
         shift: x and y, in pixels of the other image.
-        support: number of distinct keypoints that agree.
+        support: number of distinct keypoints that agree on the placement.
     """
 
     scale: float
@@ -33,12 +33,12 @@ class Placement:
 
 
 def place(points: Points, scales: Points, there: Points, scales_there: Points) -> Placement | None:
-    """Return the placement supported by most pairs of keypoints, or None if there are too few.
+    """Return the placement on which the most pairs of keypoints agree, or None if too few pairs agree.
 
     Args:
-        points: N×2, keypoints in one image.
+        points: positions of the keypoints in one image, N×2.
         scales: N, their σ.
-        there: N×2, the matching keypoints in the other image.
+        there: positions of the matching keypoints in the other image, N×2.
         scales_there: N, their σ.
     """
     points, scales, there, scales_there = points[:MOST], scales[:MOST], there[:MOST], scales_there[:MOST]
@@ -57,7 +57,7 @@ def place(points: Points, scales: Points, there: Points, scales_there: Points) -
 
 
 def _most(points: Points, there: Points, scales_there: Points, factors: Points) -> NDArray[np.bool_]:
-    """Return the largest set of pairs that agree with one pair, within a wide tolerance, as its scale is inexact."""
+    """Return the largest set of pairs that agree with a single pair, within a tolerance for its inexact scale."""
     apart = points[None] - points[:, None]
     apart_there = there[None] - there[:, None]
     off = np.linalg.norm(apart_there - factors[:, None, None] * apart, axis=2)
@@ -68,7 +68,7 @@ def _most(points: Points, there: Points, scales_there: Points, factors: Points) 
 
 
 def _fit(points: Points, there: Points) -> tuple[float, Points]:
-    """Fit scale and shift by least squares."""
+    """Fit the scale and the shift of a placement by least squares."""
     middle, middle_there = points.mean(axis=0), there.mean(axis=0)
     centred = points - middle
     size = float((centred**2).sum())

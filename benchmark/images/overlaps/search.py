@@ -1,4 +1,4 @@
-"""Search for images of one list in another list, even if rotated, cropped, resized, brightened, compressed or rainy."""
+"""Search for images of one list in another list, even if they are rotated, cropped, resized, compressed or rainy."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from petlir.benchmark.images.overlaps.placement import SUPPORT, Placement, place
 from petlir.benchmark.images.overlaps.turns import TURNS, Points, Turn
 
 ALIKE = 0.45
-"""The minimum correlation of two images that count as the same."""
+"""The minimum correlation at which two images count as the same image."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """An image that is contained in another.
+    """An image that another image contains, at least in part.
 
     Attributes:
         image: index of the image.
         found_in: index of the other image.
-        turn: transform that aligns the image with the other.
+        turn: flip or rotation that aligns the image with the other image.
         scale: pixels of the other image per pixel of the image.
         share: fraction of the image's area that the other image contains.
         share_of_other: fraction of the other image's area that the image contains.
-        likeness: correlation over the common area.
+        likeness: correlation of both images over their common area.
     """
 
     image: int
@@ -41,12 +41,12 @@ class Match:
 
     @property
     def equal(self) -> bool:
-        """True if both images have the same pixels, as far as can be determined."""
+        """True if both images have the same orientation, size and content."""
         return (self.turn, self.scale, self.share, self.share_of_other, self.likeness) == (TURNS[0], 1, 1, 1, 1)
 
 
 def search(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list[Match]:
-    """Return all images that another image contains, at most one match per pair, in the order of both lists."""
+    """Return the best match of each pair of images that share content, in the order of both lists."""
     best: dict[tuple[int, int], Match] = {}
     for match in (*_equal(images, others), *_whole(images, others), *_parts(images, others)):
         pair = match.image, match.found_in
@@ -56,7 +56,7 @@ def search(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list
 
 
 def _equal(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[Match]:
-    """Yield images with identical pixels; this includes constant images, which have nothing else to compare."""
+    """Yield matches of images with identical pixels, including constant images, which have no keypoints."""
     places: dict[str, list[int]] = {}
     for place_, other in enumerate(others):
         places.setdefault(other.digest, []).append(place_)
@@ -66,7 +66,7 @@ def _equal(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iter
 
 
 def _whole(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[Match]:
-    """Yield images that are similar as a whole, even if rain or noise removed all keypoints."""
+    """Yield matches of images that are similar as a whole, even if rain or noise has removed all keypoints."""
     if not images or not others:
         return
     views = np.stack([one.view(one.whole) for one in images])
@@ -79,7 +79,7 @@ def _whole(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iter
 
 
 def _parts(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[Match]:
-    """Yield images partly contained in another, by keypoints with similar hashes and consistent positions."""
+    """Yield matches of images that share an area, found by keypoints with similar hashes and consistent positions."""
     mine, theirs = _Gathered(images), _Gathered(others)
     index = HashIndex(theirs.codes)
     for turn in TURNS:
@@ -117,7 +117,7 @@ def _by_pair(near: Pairs, mine: _Gathered, theirs: _Gathered) -> Iterator[tuple[
 def _checked(
     image: int, other: int, turn: Turn, placed: Placement, one: Fingerprint, another: Fingerprint
 ) -> Iterator[Match]:
-    """Yield the match if the common area of both images is similar."""
+    """Yield a match if both images are similar in their common area."""
     width, height = turn.size(one.width, one.height)
     (left, top), scale = placed.shift, placed.scale
     there = _overlap((left, top, left + scale * width, top + scale * height), another.whole)

@@ -10,17 +10,17 @@ from typing import Literal, cast
 
 FILE = Path(__file__).with_name("traps.csv")
 Shared = Literal["images", "scenes", "maybe"]
-"""The same photographs, other photographs of the same scenes, or an overlap of unknown kind."""
+"""The kind of an overlap: the same photographs, other photographs of the same scenes, or unknown."""
 
 
 @dataclass(frozen=True)
 class Trap:
-    """A set that shares images with a test set.
+    """A published overlap: an image set that shares images with a test set.
 
     Attributes:
-        holder: the image set that holds the images.
-        held: the test set that the images belong to.
-        images: number of shared images of the test set; None if unknown.
+        holder: name of the image set that contains images of the test set.
+        held: name of the test set.
+        images: number of shared images of the test set, or None if the number is unknown.
         shared: kind of overlap.
         statement: a sentence that describes the overlap.
         source: source of the statement.

@@ -14,10 +14,10 @@ P = TypeVar("P", bound=np.generic)
 
 @dataclass(frozen=True)
 class Turn:
-    """A flip or rotation: rows and columns are exchanged first, then their order is reversed.
+    """A flip or rotation, which exchanges rows and columns before it reverses their order.
 
     Attributes:
-        name: description, clockwise.
+        name: description of the transform; rotations are clockwise.
         transposed: whether rows and columns are exchanged.
         flipped: whether the order of rows is reversed.
         mirrored: whether the order of columns is reversed.
@@ -29,7 +29,7 @@ class Turn:
     mirrored: bool
 
     def __call__(self, images: NDArray[P]) -> NDArray[P]:
-        """Return turned images, …×H×W."""
+        """Return the images, …×H×W, flipped or rotated."""
         turned = np.swapaxes(images, -2, -1) if self.transposed else images
         return turned[..., :: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
@@ -38,11 +38,11 @@ class Turn:
         return (height, width) if self.transposed else (width, height)
 
     def points(self, points: Points, width: float, height: float) -> Points:
-        """Map points, N×2 of x and y in pixels from the corner, of an image of this size to the turned image."""
+        """Map points of an image of `width`×`height`, N×2, x and y in pixels from the corner, to the turned image."""
         return self._reversed(points[:, ::-1] if self.transposed else points, *self.size(width, height))
 
     def back(self, points: Points, width: float, height: float) -> Points:
-        """Map points of the turned image back to the original, which had this size."""
+        """Map points of the turned image back to the original image, of size `width`×`height`."""
         reversed_ = self._reversed(points, *self.size(width, height))
         return reversed_[:, ::-1] if self.transposed else reversed_
 
