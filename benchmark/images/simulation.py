@@ -17,5 +17,5 @@ def simulation(task: Task, on: str) -> str:
 
 
 def replaced_by_pairs(task: Task, on: str) -> bool:
-    """Return whether a track tests the task on given pairs instead of the task's degradation of clean images."""
+    """Return whether a track tests the task on existing image pairs instead of clean images that the task degrades."""
     return all(image_set(name).paired for name in task.on(on).tests)

@@ -127,7 +127,7 @@ def test_a_cell_that_lacks_what_it_requires_is_claimed(lab, unpacked):
     shutil.rmtree(forging.cell_in(unpacked))
     forging.seal(unpacked)
     found = {one.cell.partition("-s0")[0]: one for one in verify(unpacked, check(lab))}
-    assert (found["follower"].level, "it requires" in found["follower"].why) == ("claimed", True)
+    assert (found["follower"].level, "the cell requires" in found["follower"].why) == ("claimed", True)
 
 
 def test_a_missing_plugin_is_asked_for_and_the_carried_one_never_runs(lab, unpacked, tmp_path):
