@@ -43,7 +43,7 @@ class Mergeable(Protocol):
     """An inserted module that can be replaced by an ordinary module for inference."""
 
     def merged(self) -> nn.Module:
-        """Return an ordinary module that computes the same function up to rounding, without extra cost."""
+        """Return an ordinary module that computes the function of this module up to rounding, without extra cost."""
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ class Paper:
     """The paper that a method or a backbone comes from.
 
     Attributes:
-        title: as published.
+        title: title as published.
         authors: one or two authors, or the first author followed by `et al.`
         venue: conference or journal, and year.
         bibtex: BibTeX entry.

@@ -1,4 +1,4 @@
-"""Discovery of plugins: built-in, from entry points of installed packages, and from files given with `--plugin`.
+"""Discovery of plugins that are built in, declared by installed packages, or defined in files given with `--plugin`.
 
 Importing a module registers nothing; modules are searched for the plugins that they define.
 """
@@ -82,7 +82,7 @@ class Plugins:
         }
 
     def revisions(self, *names: str) -> tuple[str, ...]:
-        """Return revisions of the files that define the plugins `kind:name`, and of the files that these depend on."""
+        """Return revisions of the files that define the plugins `kind:name`, and of all files on which they depend."""
         return table.components(path for name in names for path in built_on(self.sources[name]))
 
     def _named(self, kind: str, name: str, found: Mapping[str, T]) -> T:

@@ -89,7 +89,7 @@ def _span(centre: float, reach: float, side: int) -> slice:
 
 
 def _norm(u: Array, v: Array, shape: float) -> Array:
-    """Return the squared Euclidean norm, maximum norm or sum norm of (u, v), for an ellipse, box or rhombus."""
+    """Return the norm of (u, v): squared Euclidean for an ellipse, maximum for a box, and sum for a rhombus."""
     if shape < 0.5:
         return u * u + v * v
     return np.maximum(u, v) if shape < 0.85 else u + v

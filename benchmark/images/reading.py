@@ -31,7 +31,7 @@ class FileReader:
 
     @property
     def where(self) -> str:
-        """The path."""
+        """The path of the file."""
         return str(self.path)
 
     @property
@@ -101,7 +101,7 @@ def decode(file: BinaryIO, name: str) -> Image:
     """Decode an open image file to H×W×3 uint8; `name` identifies the file in error messages.
 
     Raises:
-        PetlirError: as for `read_image`.
+        PetlirError: in the same cases as `read_image`.
     """
     return _eight_bit(decoding.decode(file, name), name)
 

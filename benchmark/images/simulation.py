@@ -7,9 +7,9 @@ from petlir.benchmark.task import Task
 
 
 def simulation(task: Task, on: str) -> str:
-    """Return the name of the simulation that degraded a track's test images, or "" if there is none.
+    """Return the name of the simulated degradation of a track's test images, or "" if there is none.
 
-    Real images and exact degradations, e.g. bicubic downscaling, are not simulations.
+    Real degraded images and exactly known degradations, such as bicubic downscaling, are not simulations.
     """
     if task.parts:
         return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))

@@ -97,7 +97,10 @@ def _holds_images(feature: object) -> bool:
 
 
 def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
-    """Return each image's path without suffix: its webdataset key, or label or folder and name or row number."""
+    """Return each image's path without suffix.
+
+    The path is the webdataset key if there is one, otherwise the label or folder followed by the name or row number.
+    """
     import pyarrow.compute as arrow
 
     if "__key__" in rows.column_names:
@@ -136,7 +139,7 @@ def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReade
 
 
 def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
-    """Return name → (clean, degraded) image, by the side of each image; without pairs, both are the clean image.
+    """Return name → (clean, degraded) image; in a set without pairs, both are the clean image.
 
     Args:
         pictures: the images.

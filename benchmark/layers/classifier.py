@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.backbone import Backbone
 
 HIDDEN = 16
-"""The width of the hidden layer."""
+"""The width of a classifier's hidden layer."""
 LARGEST = 1000
 """The maximum number of parameters of a classifier."""
 STEPS, RATE, DECAY = 300, 0.02, 0.01

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.backbone import Backbone
 
 LUMA = (0.299, 0.587, 0.114)
-"""The weights of luma (ITU-R BT.601)."""
+"""The weights of R, G and B in the luma (ITU-R BT.601)."""
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 SCALES = 3
 """The number of resolutions, each half the previous one."""
@@ -49,7 +49,7 @@ class DegradationStatistics:
     """
 
     def width(self, backbone: Backbone) -> int:
-        """Return 46."""
+        """Return 46, the number of statistics."""
         return 46
 
     @torch.no_grad()

@@ -23,7 +23,7 @@ CLIP = "openai/clip-vit-base-patch32"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SIDE, CLIP_WIDTH = 224, 512
 LARGEST_SIDE = 512
-"""The side length of the central crop from which larger images are described, for networks that accept any size."""
+"""The side length of the central crop that represents a larger image, for networks that accept any image size."""
 
 
 class Describe(Protocol):

@@ -67,7 +67,7 @@ def pretrain_backbone(
     """
     kind, name, rate = choose(recipe_name, name)
     if without and only:
-        raise PetlirError("--without and --only are both given; expected one of them")
+        raise PetlirError("--without and --only are both given; expected only one of them")
     network = fresh(plugins, name, Recipe.seed)
     if only:
         without = all_but(only, kind, network)

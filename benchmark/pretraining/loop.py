@@ -1,4 +1,4 @@
-"""The training loop of all recipes: AdamW, L1 loss, warm-up, cosine decay, clipped gradients and exact resumption."""
+"""The training loop of all recipes (AdamW, L1 loss, warm-up, cosine decay, clipped gradients, exact resumption)."""
 
 from __future__ import annotations
 

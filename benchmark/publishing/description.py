@@ -31,7 +31,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
         context: plugins, images and weights.
 
     Raises:
-        Tampered: a field differs; the message names the first one.
+        Tampered: a field differs from its derived value; the message names the first such field.
         PetlirError: an image set is missing.
     """
     cell = record.cell
@@ -94,7 +94,7 @@ def _check_curve(record: Done) -> None:
 
 
 def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
-    """Require that the record names every overlap found here; it may also name overlaps with other image sets."""
+    """Require that the record names every overlap of image sets found here; it may name further overlaps."""
     found = recorded(overlaps_of(model.cell, context.plugins, model.card, context.root))
     said = {_place(one): one.images for one in record.overlap or ()}
     for one in map(RecordedOverlap.model_validate, found):
@@ -128,7 +128,9 @@ def _check_sizes(record: Done, model: AdaptedModel, needs: Sequence[Done]) -> No
     )
     check_near("required_seconds", costs.required_seconds, sum(need.costs.training_seconds for need in needs), 1e-6)
     if costs.merged != (costs.merged_inference_seconds_per_megapixel is not None):
-        raise Tampered("costs: merged: expected a time after merging if and only if the method can be merged")
+        raise Tampered(
+            "costs: merged: expected an inference time after merging if and only if the method can be merged"
+        )
 
 
 def check_rate(record: Done, found: RateSelection | None) -> None:

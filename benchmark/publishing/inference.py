@@ -85,7 +85,7 @@ def check_restored(
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: an image differs; the message names the first one.
+        Tampered: an image differs from the stored image, or a score from the record; the message names the first one.
     """
     restore, read, pairs = restoring(model), stored(folder, scores), list(scores.pairs)
     for pair in pairs if scores.exact else draw.sample(pairs, min(count, len(pairs))):
@@ -102,7 +102,7 @@ def check_restored(
 
 
 def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
-    """Compare the scores of all unrounded images; raise Tampered if a score differs."""
+    """Compare the scores of all unrounded images with the record; raise Tampered if a score differs."""
     for pair in scores.pairs if scores.exact else ():
         for way, rules in scores.rules(pair).items():
             check_scores(scores, pair, way, restore(pair, rules[0]), decibel)
@@ -112,7 +112,7 @@ def check_network(record: Done, model: AdaptedModel, context: Context, decibel: 
     """Check the recorded validation PSNR, and whether the adapter can be merged as the record states.
 
     Raises:
-        Tampered: the PSNR differs by more than `decibel`, or the record is wrong about merging.
+        Tampered: the PSNR differs from the record by more than `decibel`, or the record is wrong about merging.
     """
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
@@ -130,7 +130,7 @@ def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
         shape: the same network, whose tensors have shapes but no values.
 
     Raises:
-        Tampered: a value differs; the message names the first one.
+        Tampered: a value differs from the record; the message names the first such value.
     """
     flops, saved = _step(record, shape, model) if shape.method.trains else (0, 0)
     alike = record.device == "cpu"  # counts on the meta device follow the kernels of a CPU

@@ -69,7 +69,7 @@ def check_files(submission: Submission, folder: Path) -> None:
 
     Raises:
         PetlirError: a file was changed, is missing, is a link, or is not in the manifest; the message names the first
-            one.
+            such file.
     """
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
     for name in sorted(present):
@@ -104,7 +104,7 @@ def check_trials(folder: Path) -> None:
     """Check the format of each trial of a learning rate.
 
     Raises:
-        PetlirError: a file is not a trial; the message names the first one.
+        PetlirError: a file is not a valid trial; the message names the first such file.
     """
     for path in sorted(folder.glob("tuning/**/*.json")):
         name = path.relative_to(folder).as_posix()

@@ -23,8 +23,8 @@ plugins.
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
     """Copy from `source` the cells that `into` lacks and the files that cells share; return the number of cells.
 
-    Existing cells, compared by key, and existing files are left unchanged. The cells' levels of verification are also
-    copied. Incomplete cells are never visible, as each cell is put in place by a single rename.
+    Cells (compared by key) and files that exist in `into` are left unchanged. The cells' levels of verification are
+    also copied. Incomplete cells are never visible, as each cell is put in place by a single rename.
 
     Args:
         source: the store to read; it is not changed.

@@ -86,7 +86,7 @@ def export_network(
     plugins: Sequence[Path] = (),
     weights: Sequence[str] = (),
 ) -> float:
-    """Write a finished cell's network and a runner to a new folder; return the largest error on a tile of noise.
+    """Write a finished cell's network and a runner script to a new folder; return the largest error on a noise tile.
 
     The error is the absolute difference between the exported network and the original, on the scale 0..1.
 

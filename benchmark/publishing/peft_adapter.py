@@ -25,8 +25,8 @@ class LowRankUpdate:
 
     Attributes:
         module: the projection's name in the network without an adapter.
-        down: factor of shape rank × inputs (× kernel).
-        up: factor of shape outputs × rank (× 1 × 1).
+        down: the factor of shape rank × inputs (× kernel).
+        up: the factor of shape outputs × rank (× 1 × 1).
     """
 
     module: str

@@ -35,7 +35,7 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
         device: the device to train on.
 
     Raises:
-        PetlirError: retraining fails, or a value differs by more than the tolerance.
+        PetlirError: retraining fails, or a value differs from the record by more than the tolerance.
     """
     cell = record.cell
     with TemporaryDirectory(prefix="petlir-retrain-") as name:

@@ -49,7 +49,7 @@ class ScoredImages:
     rows: Mapping[tuple[str, str, str, str], Score]
 
     def rules(self, pair: ImagePair, *, own: bool = False) -> dict[str, list[Protocol]]:
-        """Return the protocols of an image by restoration mode; `own` leaves out those added to the record later."""
+        """Return the protocols of an image by restoration mode; `own` omits protocols added to the record later."""
         found: dict[str, list[Protocol]] = {}
         for name in self.own if own else self.record.cell.protocols:
             rule = protocol(name)
@@ -146,7 +146,7 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: a score differs; the message names the first one.
+        Tampered: a score differs from the record; the message names the first such score.
     """
     for rule in scores.rules(pair)[way]:
         if rule.rounded == isinstance(image, Tensor):
@@ -174,7 +174,7 @@ def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: a score differs, or an image is damaged.
+        Tampered: a score differs from the record, or an image is damaged.
     """
     digest = hashlib.sha256()
     for pair in scores.pairs:
@@ -193,7 +193,7 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
     """Compare the values of additional metrics with values computed from the stored images.
 
     Raises:
-        Tampered: a value, or the description of a metric, differs.
+        Tampered: a value, or the description of a metric, differs from the record.
         PetlirError: a metric cannot be computed here, or only by another version of its library.
     """
     metrics = scores.record.metrics

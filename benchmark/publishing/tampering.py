@@ -16,7 +16,7 @@ def check_same(said: Mapping[str, object], derived: Mapping[str, object], where:
     """Compare each derived value with the value in the record.
 
     Raises:
-        Tampered: a value differs; the message names the first one.
+        Tampered: a value differs from the record; the message names the first such value.
     """
     for name, value in derived.items():
         if said[name] != value:
