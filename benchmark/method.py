@@ -1,4 +1,4 @@
-"""The contract of a method, which adds a few trainable parameters to a frozen backbone."""
+"""The contract of PETL methods, which add a few trainable parameters to a frozen backbone."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Published:
 
     Attributes:
         method: the method with the paper's options.
-        parameters: the paper's count, as printed, e.g. `995K`.
+        parameters: the paper's count as printed, such as `995K`.
         note: how the count was derived, and open questions.
-        ours: this implementation's count if the paper's count cannot be derived; None if the two counts agree.
+        ours: this implementation's count if the paper's count cannot be derived, or None if the two counts agree.
     """
 
     method: Method
@@ -43,7 +43,7 @@ class Mergeable(Protocol):
     """An inserted module that can be replaced by an ordinary module for inference."""
 
     def merged(self) -> nn.Module:
-        """Return an ordinary module that computes the same function up to rounding, without extra cost."""
+        """Return an ordinary module that computes the function of this module up to rounding, without extra cost."""
 
 
 @runtime_checkable
@@ -53,7 +53,7 @@ class Branched(Protocol):
     def responses(self, features: Tensor) -> Mapping[str, Tensor]:
         """Return each branch's response to the module's input features, by name: an N×h×H×W map or N×h vectors.
 
-        Gates are listed as `NAME gate`, with values in [0, 1].
+        The values of a gate, in [0, 1], are returned under the name `NAME gate`.
         """
 
 
@@ -99,8 +99,9 @@ class PriorResults:
 class Method(ABC):
     """A PETL method: a frozen dataclass whose fields are its options.
 
-    The fields define the grid syntax (`lora[rank=4,8]`), the record and the cell key. The engine freezes the backbone
-    before `adapt`, and afterwards counts, trains, saves, loads and merges the trainable parameters.
+    The method's fields can be set in a grid (`lora[rank=4,8]`), and are part of the record and of the cell key. The
+    engine freezes the backbone before `adapt`, and afterwards counts, trains, saves, loads and merges the trainable
+    parameters.
     """
 
     name: ClassVar[str]
@@ -115,7 +116,7 @@ class Method(ABC):
     trains: ClassVar[bool] = True
     """True if the method has trainable parameters; a method without any is a baseline."""
     reference: ClassVar[bool] = False
-    """True if PETL methods are compared with this method; references are never ranked and never block a ranking."""
+    """True if PETL methods are compared with this method; references are not ranked and never block a ranking."""
     tunes_backbone: ClassVar[bool] = False
     """True if the method trains all of the backbone's own weights and is therefore not a PETL method."""
     unfreezes: ClassVar[bool] = False
@@ -179,7 +180,7 @@ class Method(ABC):
 
     @property
     def label(self) -> str:
-        """The name with the options that differ from their defaults, e.g. `lora[rank=8]`."""
+        """The method's name with the options that differ from their defaults, such as `lora[rank=8]`."""
         changed = [f"{name}={spelled(value)}" for name, value in self.changed().items()]
         return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
 

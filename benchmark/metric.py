@@ -13,11 +13,11 @@ class Metric(ABC):
     """A measure of the similarity of restored and clean images, or of the perceptual quality of restored images."""
 
     name: ClassVar[str]
-    """Its key in scores, e.g. `psnr`."""
+    """The metric's key in scores, such as `psnr`."""
     title: ClassVar[str]
-    """Its display name in reports."""
+    """The metric's display name in reports."""
     unit: ClassVar[str] = ""
-    """Its unit, e.g. `dB`; empty if dimensionless."""
+    """The metric's unit, such as `dB`; empty for a dimensionless metric."""
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
@@ -25,5 +25,5 @@ class Metric(ABC):
         """Return the mean score of N restored images against the clean ones, both N×3×H×W in [0, 1].
 
         Raises:
-            PetlirError: the sizes differ, or are too small.
+            PetlirError: the images differ in size, or are too small.
         """

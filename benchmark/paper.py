@@ -19,9 +19,9 @@ class Paper:
     """The paper that a method or a backbone comes from.
 
     Attributes:
-        title: as published.
-        authors: first author et al., or all authors.
-        venue: conference or journal with its year.
+        title: title as published.
+        authors: one or two authors, or the first author followed by `et al.`
+        venue: conference or journal, and year.
         bibtex: BibTeX entry.
         licence: licence of the authors' code; empty if no code or licence exists.
     """
@@ -42,7 +42,7 @@ class Paper:
             licence: licence of the authors' code.
 
         Raises:
-            PetlirError: the file has no such entry.
+            PetlirError: `papers.bib` has no entry with this key.
         """
         file = Path(module).with_name("papers.bib")
         entries = read(file)

@@ -24,7 +24,7 @@ GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics"
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """The top-level packages of petlir 0.1 that became subpackages of `petlir` in 0.2."""
 PREFIX = "petlir_plugin_"
-"""The prefix of the module name under which a plugin file is imported, followed by the file's own name."""
+"""The prefix of the module name under which a plugin file is imported; the rest is the file's name without suffix."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Loaded:
 
     Attributes:
         module: the imported module.
-        file: its source file.
-        described: its description in error messages, e.g. `plugin file fog.py`.
+        file: the module's source file.
+        described: the module's description in error messages, such as `plugin file fog.py`.
     """
 
     module: ModuleType
@@ -43,7 +43,7 @@ class Loaded:
 
 
 def built_in() -> Iterator[Loaded]:
-    """Import the project's own plugins."""
+    """Import the modules that define petlir's built-in plugins."""
     from petlir.benchmark import backbones  # deferred, so that tasks can be listed without torch
     from petlir.benchmark.scoring import psnr_ssim
 
@@ -135,8 +135,8 @@ def _told(what: str) -> Iterator[None]:
 def _refuse_old_imports(path: Path) -> None:
     """Reject a plugin file that imports the top-level packages of petlir 0.1.
 
-    A user's own package may have one of these names; an import is rejected only if the package does not exist or is
-    part of petlir itself.
+    A user's own package may be called `benchmark` or `tasks`, so an import is rejected only if the package does not
+    exist or is part of petlir itself.
     """
     ours = Path(__file__).resolve().parents[1]
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -146,7 +146,7 @@ def _refuse_old_imports(path: Path) -> None:
         for name in names:
             root = name.partition(".")[0]
             if root in MOVED and _origin(root) in (None, ours / root):
-                raise PetlirError(f"imports `{name}`; since petlir 0.2 that is `petlir.{name}`")
+                raise PetlirError(f"imports `{name}`, which petlir 0.2 renamed to `petlir.{name}`")
 
 
 def _origin(package: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Discovery of plugins: built-in, from entry points of installed packages, and from files given with `--plugin`.
+"""Discovery of plugins that are built in, declared by installed packages, or defined in files given with `--plugin`.
 
 Importing a module registers nothing; modules are searched for the plugins that they define.
 """
@@ -53,7 +53,7 @@ class Plugins:
     """One line for each installed plugin that could not be imported."""
 
     def method(self, name: str) -> type[Method]:
-        """Return the method with this name; the error for an unknown name suggests the nearest."""
+        """Return the method with this name; the error for an unknown name suggests the nearest known name."""
         return self._named("method", name, self.methods)
 
     def task(self, name: str) -> Task:
@@ -64,7 +64,7 @@ class Plugins:
         return grid.task(name, self.tasks)
 
     def build(self, name: str, **options: object) -> Backbone:
-        """Build a backbone without its pre-trained weights; `NAME:none` is initialised with a fixed seed."""
+        """Build a backbone without its pre-trained weights; a backbone `NAME:none` is initialised with a fixed seed."""
         builder = self._named("backbone", network_of(name), self.backbones)
         with torch.random.fork_rng(devices=[], enabled=untrained(name)):
             if untrained(name):
@@ -82,7 +82,7 @@ class Plugins:
         }
 
     def revisions(self, *names: str) -> tuple[str, ...]:
-        """Return revisions of the files that define the plugins `kind:name`, and of the files that these depend on."""
+        """Return revisions of the files that define the plugins `kind:name`, and of all files on which they depend."""
         return table.components(path for name in names for path in built_on(self.sources[name]))
 
     def _named(self, kind: str, name: str, found: Mapping[str, T]) -> T:
@@ -121,7 +121,7 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         family, _, argument = text.partition(":")
         task = cast("Family", found["family"][family]).open(argument)
         if task.name in found["task"]:
-            raise PetlirError(f"two tasks are called {task.name}, one of them {text}; rename one")
+            raise PetlirError(f"two tasks are called {task.name}, one of them {text}; rename one of them")
         found["task"][task.name], sources[f"task:{task.name}"] = task, sources[f"family:{family}"]
     return Plugins(
         cast("dict[str, type[Method]]", found["method"]),

@@ -1,7 +1,7 @@
 """Published numbers and orderings: claims of papers, as data in `results/published`.
 
-A claim is a number with its paper, table, protocol and image set. An ordering states that one method is better than
-others, on any backbone.
+A claim is a number with its paper, table, protocol and image set. An ordering states that some methods are better
+than other methods, or about as good, on any backbone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from petlir.benchmark.protocol import protocol
 FOLDER = Path(__file__).parents[1] / "results" / "published"
 ORDERINGS = "orderings.csv"
 UNSTATED = "unstated"
-"""The protocol of a number whose paper does not state one; such a number is not comparable with any other."""
+"""The protocol of a number whose paper states no protocol; such a number is not comparable with any other number."""
 RELATIONS = (">", "~")
 MEASURES = ("psnr", "contribution")
 
@@ -29,14 +29,14 @@ class Claim:
     Attributes:
         paper: short name of the paper.
         table: table in the paper.
-        backbone: the network, under its name in this project if it is implemented here.
-        method: spelled as in a grid, e.g. `adaptir[ensemble=false]`.
+        backbone: the backbone, under its petlir name if petlir implements the backbone.
+        method: the method as written in a grid, such as `adaptir[ensemble=false]`.
         task: name of the task.
         set: name of the image set.
-        protocol: scoring protocol; `unstated` if the paper does not say.
-        psnr: in dB.
-        ssim: SSIM; None if the paper does not report it.
-        params: trainable parameters as printed, e.g. `697K`; empty if not reported.
+        protocol: scoring protocol, or `unstated` if the paper states no protocol.
+        psnr: PSNR in dB.
+        ssim: SSIM, or None if the paper does not report SSIM.
+        params: number of trainable parameters as printed, such as `697K`, or empty if the paper states none.
         remark: misprints, doubtful points and conditions.
     """
 
@@ -60,11 +60,11 @@ class Ordering:
     Attributes:
         statement: the statement as a sentence.
         paper: short name of the paper, and the table.
-        left: methods, each better than every method in `right` (`>`), or about as good (`~`).
+        left: methods, each better than (`>`) or about as good as (`~`) every method in `right`.
         relation: `>` or `~`.
         right: the methods with which the methods in `left` are compared.
-        tasks: tasks to which the statement applies; `*` for all.
-        measure: the compared quantity: `psnr`, or `contribution`, which cannot be computed from scores.
+        tasks: tasks to which the statement applies, or `*` for all tasks.
+        measure: the compared quantity, either `psnr` or `contribution`, which cannot be computed from scores.
         remark: the parts of the statement that are our interpretation.
     """
 
@@ -96,7 +96,7 @@ def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
     """Return the claims of one paper, or all claims if `paper` is None.
 
     Raises:
-        PetlirError: there are no claims of this paper; the message suggests the nearest name.
+        PetlirError: `found` contains no claim of this paper; the message suggests the nearest paper.
     """
     papers = list(dict.fromkeys(claim.paper for claim in found))
     if paper is not None and paper not in papers:
@@ -114,7 +114,7 @@ def orderings(path: Path = FOLDER / ORDERINGS) -> list[Ordering]:
 
 
 def _rows(path: Path, kind: type[Claim | Ordering]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each row with its file and line."""
+    """Yield the file and line of each row, and the row's values by column."""
     wanted = [field.name for field in fields(kind)]
     try:
         with path.open(encoding="utf-8", newline="") as file:

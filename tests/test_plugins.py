@@ -58,7 +58,7 @@ from methods.lora import LoRA
 def test_a_file_for_an_older_version_is_told_the_line_to_change(tmp_path):
     path = tmp_path / "old.py"
     path.write_text(OLD)
-    line = rf"^plugin file {path} imports `{{0}}`; since petlir 0.2 that is `petlir.{{0}}`$"
+    line = rf"^plugin file {path} imports `{{0}}`, which petlir 0.2 renamed to `petlir.{{0}}`$"
     with pytest.raises(PetlirError, match=line.format("benchmark.method")):
         find([path])
     path.write_text(OLD.replace("from benchmark", "from petlir.benchmark"))
@@ -73,7 +73,7 @@ def test_inside_a_checkout_an_older_import_does_not_bring_a_second_engine(tmp_pa
     monkeypatch.syspath_prepend(str(ROOT))
     path = tmp_path / "old.py"
     path.write_text(OLD)
-    with pytest.raises(PetlirError, match=r"imports `benchmark.method`; since petlir 0.2 that is "):
+    with pytest.raises(PetlirError, match=r"imports `benchmark.method`, which petlir 0.2 renamed to "):
         find([path])
 
 

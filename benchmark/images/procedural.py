@@ -1,7 +1,7 @@
 """Dead-leaves images, which share the statistics of photographs (edges at every scale, occlusion, texture).
 
-Source: Lee, Mumford & Huang, Occlusion models for natural images, IJCV 2001; as training data:
-Achddou, Gousseau & Ladjal, Synthetic images as a regularity prior for image restoration, 2021.
+Sources: Lee, Mumford & Huang, Occlusion models for natural images, IJCV 2001 (the dead-leaves model), and Achddou,
+Gousseau & Ladjal, Synthetic images as a regularity prior for image restoration, 2021 (dead leaves as training data).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array: TypeAlias = NDArray[np.float32]
 
 OVERSAMPLING = 2
 AXES = np.array([[1, 1, 1], [1, 0.1, -1.1], [-0.5, 0.8, -0.3]], np.float32)
-"""Lightness, yellow-blue, green-magenta: the principal axes of natural colours, in RGB."""
+"""The principal axes of natural colours, one row each in RGB: lightness, yellow-blue and green-magenta."""
 
 
 def leaves(seed: int, size: int) -> Image:
@@ -38,7 +38,8 @@ def leaves(seed: int, size: int) -> Image:
 def _occlude(rng: np.random.Generator, side: int) -> tuple[NDArray[np.int32], int]:
     """Return the leaf index of each pixel, and the number of indices.
 
-    Leaves are drawn front to back until all pixels are covered; the last index denotes the background.
+    Leaves are drawn from front to back until all pixels are covered or no leaf is left; the last index denotes
+    uncovered pixels.
     """
     smallest, largest = side * 0.6 ** rng.uniform(4.5, 9.5), side * rng.uniform(0.3, 0.8)
     count = int(min(1500, 2 * (side / smallest) ** 2 / np.log(largest / smallest)))
@@ -60,7 +61,7 @@ def _draw(
     centre: NDArray[np.float64],
     axes: tuple[float, float],
 ) -> None:
-    """Write `leaf` to the background pixels that its shape covers: an ellipse, box or rhombus, possibly cut or bent."""
+    """Write the index `leaf` to the uncovered pixels inside an ellipse, box or rhombus, which may be cut or bent."""
     angle, shape, cut, bend = rng.uniform(0, np.pi), rng.random(), rng.uniform(-1, 2), rng.normal() * 0.15
     cos, sin = np.cos(angle), np.sin(angle)
     width = axes[1] + (abs(bend) * axes[0] if shape < 0.3 else 0)
@@ -83,12 +84,12 @@ def _draw(
 
 
 def _span(centre: float, reach: float, side: int) -> slice:
-    """Return the pixels of an axis that are at most `reach` from the centre, within the image."""
+    """Return the slice of pixel indices within `reach` of `centre` along an axis with `side` pixels."""
     return slice(int(min(max(centre - reach - 1, 0), side)), int(min(max(centre + reach + 2, 0), side)))
 
 
 def _norm(u: Array, v: Array, shape: float) -> Array:
-    """Return a norm whose unit ball is the shape: Euclidean (squared), maximum or sum."""
+    """Return the norm of (u, v): squared Euclidean for an ellipse, maximum for a box, and sum for a rhombus."""
     if shape < 0.5:
         return u * u + v * v
     return np.maximum(u, v) if shape < 0.85 else u + v
@@ -108,7 +109,7 @@ def _palette(rng: np.random.Generator, count: int) -> Array:
 
 
 def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) -> Array:
-    """Paint the leaves, side×side×3: colour, shading, 1/f grain and, on some leaves, stripes or checks."""
+    """Return a side×side×3 image of leaves with colours, shading, 1/f grain and, on some leaves, stripes or checks."""
     side = labels.shape[0]
     grid: Array = np.linspace(0, side / OVERSAMPLING, side, endpoint=False, dtype=np.float32)
     slope = rng.normal(size=(2, count)) * rng.gamma(0.5, 0.6, count) / side * OVERSAMPLING
@@ -131,7 +132,7 @@ def _plane(slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDAr
 
 
 def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid: Array) -> Array:
-    """Return gratings and checks in -1..1, from soft to square, with periods from 2.5 to 40 pixels."""
+    """Return stripes and checks in -1..1, with soft to sharp edges and periods from 2.5 to 40 pixels."""
     period, angle = np.exp(rng.uniform(np.log(2.5), np.log(40), count)), rng.uniform(0, np.pi, count)
     direction = np.stack([np.sin(angle), np.cos(angle)]) * 2 * np.pi / period
     crossing = np.stack([direction[1], -direction[0]]) * (rng.random(count) < 0.35)

@@ -19,7 +19,7 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 """The suffixes of image files, in lower case."""
 DECODING = 2
-"""The version of the decoding code, so that caches from earlier versions are not used."""
+"""The version of the decoding code, which is part of cache keys so that older decoded images are not used."""
 T = TypeVar("T")
 
 
@@ -31,7 +31,7 @@ class FileReader:
 
     @property
     def where(self) -> str:
-        """The path."""
+        """The path of the file."""
         return str(self.path)
 
     @property
@@ -50,7 +50,7 @@ class DeepReader(FileReader):
     """A user's image file, which may have 16 bits per channel."""
 
     def __call__(self) -> Image:
-        """Return the image on the scale 0..255, float32 if it has 16 bits per channel."""
+        """Return the image on the scale 0..255, as float32 if the file has 16 bits per channel."""
         # all later steps up to the score accept float32 as well as 8 bits
         return cast("Image", read_deep(self.path))
 
@@ -68,7 +68,7 @@ def read_image(path: Path) -> Image:
     """Read an image file as H×W×3 uint8; greyscale is repeated into three channels.
 
     Raises:
-        PetlirError: the file cannot be read, is not opaque, or is not 8-bit RGB or greyscale.
+        PetlirError: the file cannot be read, or the image is not opaque or not 8-bit RGB or greyscale.
     """
     return _eight_bit(read_picture(path), str(path))
 
@@ -77,13 +77,13 @@ def read_deep(path: Path) -> Degraded:
     """Read an opaque image file as H×W×3 on the scale 0..255: uint8, or float32 for 16 bits per channel.
 
     Raises:
-        PetlirError: the file cannot be read, or is not opaque.
+        PetlirError: the file cannot be read, or the image is not opaque.
     """
     return opaque(read_picture(path), str(path)).on_byte_scale()
 
 
 def header_of(path: Path) -> Header:
-    """Return the upright size and the depth of an image file without decoding it.
+    """Return the upright size and the bit depth of an image file without decoding its pixels.
 
     Raises:
         PetlirError: the file is not an image, or its format is not supported.
@@ -92,22 +92,22 @@ def header_of(path: Path) -> Header:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Return the upright width and height of an image file without decoding it; see `header_of`."""
+    """Return the upright width and height of an image file without decoding its pixels; see `header_of`."""
     found = header_of(path)
     return found.width, found.height
 
 
 def decode(file: BinaryIO, name: str) -> Image:
-    """Decode an open image file to H×W×3 uint8; `name` identifies it in error messages.
+    """Decode an open image file to H×W×3 uint8; `name` identifies the file in error messages.
 
     Raises:
-        PetlirError: as for `read_image`.
+        PetlirError: in the same cases as `read_image`.
     """
     return _eight_bit(decoding.decode(file, name), name)
 
 
 def rgb(image: PIL.Image.Image, name: str) -> Image:
-    """Convert a Pillow image to H×W×3 uint8; `name` identifies it in error messages.
+    """Convert a Pillow image to H×W×3 uint8; `name` identifies the image in error messages.
 
     Raises:
         PetlirError: the image is not opaque 8-bit RGB or greyscale.

@@ -7,9 +7,9 @@ from petlir.benchmark.task import Task
 
 
 def simulation(task: Task, on: str) -> str:
-    """Return the name of the simulation that degraded a track's test images, or "" if there is none.
+    """Return the name of the simulated degradation of a track's test images, or "" if there is none.
 
-    Real images and exact degradations, e.g. bicubic downscaling, are not simulations.
+    Real degraded images and exactly known degradations, such as bicubic downscaling, are not simulations.
     """
     if task.parts:
         return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
@@ -17,5 +17,5 @@ def simulation(task: Task, on: str) -> str:
 
 
 def replaced_by_pairs(task: Task, on: str) -> bool:
-    """Return whether a track tests the task on given pairs instead of the task's degradation of clean images."""
+    """Return whether a track tests the task on existing image pairs instead of clean images that the task degrades."""
     return all(image_set(name).paired for name in task.on(on).tests)

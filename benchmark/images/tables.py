@@ -1,4 +1,4 @@
-"""Images in the rows of a `datasets` table: classify them by column and folder names, and pair them by name."""
+"""Images in the rows of a `datasets` table, classified by column and folder names and paired by image name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class TableImage:
-    """An image of a table: its path without suffix, and its side (clean or degraded), by column or folder."""
+    """An image of a table: its path without suffix, and its side (clean or degraded) according to column or folder."""
 
     path: PurePosixPath
     side: Side | None
@@ -33,7 +33,7 @@ class TableImage:
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """An image in a row of a table that has not been read yet; see `petlir.benchmark.images.imageset.Reader`."""
+    """An image that has not been read yet, in a row of a table; see `petlir.benchmark.images.imageset.Reader`."""
 
     rows: Dataset
     row: int
@@ -45,7 +45,7 @@ class RowReader:
 
     @property
     def stamp(self) -> str:
-        """The fingerprint of the table, row and column."""
+        """The table's fingerprint, the row number and the column name."""
         return f"{self.rows._fingerprint} {self.row} {self.column}"
 
     def __call__(self) -> Image:
@@ -59,7 +59,7 @@ class RowReader:
 
 
 def pictures(source: str, rows: Dataset) -> Iterator[TableImage]:
-    """Yield the images of a table without decoding them; `source` identifies it in error messages.
+    """Yield the images of a table without decoding them; `source` identifies the table in error messages.
 
     Raises:
         PetlirError: the table has no image column.
@@ -97,7 +97,10 @@ def _holds_images(feature: object) -> bool:
 
 
 def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
-    """Return each image's path without suffix: its webdataset key, else folder or label, and name or row number."""
+    """Return each image's path without suffix.
+
+    The path is the webdataset key if there is one, otherwise the label or folder followed by the name or row number.
+    """
     import pyarrow.compute as arrow
 
     if "__key__" in rows.column_names:
@@ -114,7 +117,7 @@ def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
 
 
 def _by_folder(path: PurePosixPath) -> Side | None:
-    """Return the side that an image's folders indicate, innermost first, or else the words at the ends of its name."""
+    """Return the side indicated by an image's folders, innermost first, or by the first or last word of its name."""
     words = re.split(r"[-_.]", path.name)
     ends = (words[0], words[-1]) if len(words) > 1 else ()
     folders = reversed(path.parent.parts)
@@ -122,10 +125,10 @@ def _by_folder(path: PurePosixPath) -> Side | None:
 
 
 def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReader]:
-    """Return the images whose path, below any folder, matches a pattern, keyed by the texts that its stars match.
+    """Return the images whose path below some folder matches `pattern`, keyed by what the pattern's stars match.
 
     Raises:
-        PetlirError: two images match the same texts.
+        PetlirError: the pattern's stars match the same texts in the paths of two images.
     """
     wanted = re.compile(f"(?:.*/)?{expression(pattern).pattern}")
     found: dict[Key, RowReader] = {}
@@ -136,16 +139,16 @@ def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReade
 
 
 def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
-    """Return name → (clean, degraded) image, classified by columns, folders and names; if not paired, clean twice.
+    """Return name → (clean, degraded) image; in a set without pairs, both are the clean image.
 
     Args:
         pictures: the images.
         paired: whether the set consists of pairs.
-        name: name of the set; if it ends in the name of a part and folders of that part exist, only the images in these
-            folders are used.
+        name: name of the set; if it ends in `-train`, `-validation` or `-test` and the table has folders of that part,
+            only the images in these folders are used.
 
     Raises:
-        PetlirError: two images have the same name, or one has no partner.
+        PetlirError: two images have the same name, or an image has no partner.
     """
     part = PARTS.get(name.rpartition("-")[2], ())
     chosen = [one for one in pictures if {word.lower() for word in one.path.parts} & set(part)] or pictures

@@ -48,7 +48,7 @@ class Used:
 
     @cached_property
     def shipped(self) -> Mapped[Image] | None:
-        """The set's own images that are degraded, or only downscaled; None if there are none.
+        """The set's own degraded (or merely downscaled) images, or None if the set contains only clean images.
 
         Raises:
             PetlirError: an image is missing, or its size does not match the clean image.
@@ -68,8 +68,8 @@ class Used:
     def shrunk_by(self) -> str:
         """The origin of the downscaled images.
 
-        `files` if the set contains them, or `MATLAB bicubic` if the clean images are downscaled here. Empty if the set
-        is paired or the task does not start with bicubic downscaling.
+        The origin is `files` if the set contains downscaled images, or `MATLAB bicubic` if petlir downscales the clean
+        images. The origin is empty if the set is paired or the task does not start with bicubic downscaling.
         """
         if self.set.paired or beyond_bicubic(self.task.degradation) is None:
             return ""
@@ -83,8 +83,8 @@ class Used:
     def prepared(self, seed: int) -> Sequence[Image]:
         """Return the images that training crops are taken from, degraded except for the noise drawn for each crop.
 
-        If no degradation applies to whole images, the images are returned unchanged. Random degradations, such as rain
-        and exposure, use `seed`, the seed of the cell, so that the variance over seeds includes the variance of
+        Images are returned unchanged if no step of the degradation needs whole images. Random degradations, such as
+        rain and exposure, use `seed`, the seed of the cell, so that the variance over seeds includes the variance of
         training images.
         """
         start, left = self._start
@@ -93,14 +93,14 @@ class Used:
         return self._made("prepared", _prepared, seed if left.random else None).images
 
     def degraded(self, middle: int | None = None) -> Mapped[Image] | Mapped[Degraded]:
-        """Return the degraded images; if `middle` is given, only the central square of each, of at most this side."""
+        """Return the degraded images or, given `middle`, their central crops of at most `middle`×`middle` pixels."""
         if self.set.paired and middle is None and self.shipped is not None:
             return self.shipped
         return self._made("degraded" if middle is None else f"degraded-{middle}", partial(_degraded, middle))
 
     @cached_property
     def _start(self) -> tuple[Sequence[Image], Degradation]:
-        """The images to start from, and the part of the degradation that still has to be applied to them."""
+        """The starting images, and the part of the degradation that still has to be applied to them."""
         if self.shipped is not None:
             left = None if self.set.paired else beyond_bicubic(self.task.degradation)
             return self.shipped.images, left or Degradation()
@@ -112,7 +112,7 @@ class Used:
     def _made(
         self, kind: str, make: Callable[[Degradation, Image, int], Pixels], seed: int | None = None
     ) -> Mapped[Pixels]:
-        """Apply `make` to each image to start from, with the remaining degradation and a seed per image."""
+        """Apply `make` to each starting image, with the remaining degradation and a seed per image."""
         start, left = self._start
         more = () if seed is None else (f"seed {seed}",)
         seeds = [seed_of(self.task.name, self.set.name, entry.name, *more) for entry in self.entries]
@@ -134,7 +134,7 @@ def use(task: Task, name: str, root: Path | None) -> Used:
 
 
 def middle_of(image: Pixels, side: int, scale: int = 1) -> Pixels:
-    """Return the centre of an image, at most `side` pixels wide and high, or the same area at a larger `scale`."""
+    """Return the central crop of an image; the crop's width and height are at most `side` × `scale` pixels."""
     top, left = (max(0, length // scale - side) // 2 * scale for length in image.shape[:2])
     return image[top : top + side * scale, left : left + side * scale]  # type: ignore[return-value]  # same dtype
 
@@ -154,7 +154,7 @@ def _multiple(image: Image, scale: int) -> Image:
 
 
 def _code(degradation: Degradation) -> str:
-    """Return a digest of the revisions of a degradation's files, and of the libraries that compute it."""
+    """Return a digest of the revisions of a degradation's source files and the versions of its libraries."""
     steps = degradation.steps if isinstance(degradation, Chain) else (degradation,)
     files = {Path(inspect.getfile(Degradation))}.union(*(built_on(Path(inspect.getfile(type(s)))) for s in steps))
     return key_of(table.components(files), encoder(), [version(name) for name in LIBRARIES])

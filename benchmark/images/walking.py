@@ -11,7 +11,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import SUFFIXES
 
 SHOWN = 5
-"""The number of skipped files that a message names."""
+"""The maximum number of skipped files that are named in a message."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class ImageFolder:
     """The files of a folder and its sub-folders.
 
     Attributes:
-        images: name → image file, in the order of names; a name is the path below the folder, with `/` and without
-            suffix.
-        skipped: paths, below the folder, of files and sub-folders that are not read; sub-folders end with `/`.
+        images: name → image file, in the order of names; a name is the path relative to the folder, with `/` and
+            without suffix.
+        skipped: paths, relative to the folder, of unread files and sub-folders; sub-folders end with `/`.
     """
 
     images: dict[str, Path]
@@ -39,7 +39,7 @@ def walk(folder: Path, without: Path | None = None) -> ImageFolder:
 
     Args:
         folder: the folder.
-        without: a folder to ignore if it is below `folder`.
+        without: a folder to ignore if it is a sub-folder of `folder`.
 
     Raises:
         PetlirError: the folder is missing or has no images, or two images have the same name.
@@ -59,7 +59,7 @@ def walk(folder: Path, without: Path | None = None) -> ImageFolder:
             images[name] = path
     if not images:
         expected = ", ".join(sorted(SUFFIXES))
-        raise PetlirError(f"{folder} holds no image; expected {expected}")
+        raise PetlirError(f"{folder} holds no image; expected files that end with {expected}")
     return ImageFolder(images, skipped)
 
 
@@ -93,5 +93,5 @@ def _is_image(path: Path) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Return a file name with `?` in place of bytes that are not valid UTF-8, which some systems allow."""
+    """Return a file name with `?` in place of bytes that are not valid UTF-8; some systems allow such file names."""
     return text.encode(errors="replace").decode()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from petlir.benchmark.backbone import Backbone
 
 HIDDEN = 16
-"""The width of the hidden layer."""
+"""The width of a classifier's hidden layer."""
 LARGEST = 1000
-"""The maximum number of parameters."""
+"""The maximum number of parameters of a classifier."""
 STEPS, RATE, DECAY = 300, 0.02, 0.01
 """Number of full-batch AdamW steps, initial learning rate (cosine decay to 0) and weight decay."""
 JITTER = 0.1
@@ -36,9 +36,9 @@ class ExpertClassifier(nn.Module):
     An expert is selected if it is the most probable class and its probability is at least its `threshold`.
 
     Args:
-        describe: the description of images.
+        describe: computes the description of an image.
         width: D, the length of the description.
-        eligible: whether each of the K experts can be selected; the weight of all others is always 0.
+        eligible: whether each of the K experts can be selected; the weight of an ineligible expert is always 0.
 
     Raises:
         PetlirError: the classifier would have more than 1,000 parameters.
@@ -78,7 +78,7 @@ class ExpertClassifier(nn.Module):
 
     @property
     def _parts(self) -> tuple[Tensor, ...]:
-        """The stored values as separate tensors, which are views of the same memory."""
+        """The stored parameters, split into tensors that share memory with `numbers`."""
         parts = torch.split(self.numbers, [prod(shape) for shape in self._shapes])
         return tuple(part.view(shape) for part, shape in zip(parts, self._shapes, strict=True))
 
@@ -87,7 +87,7 @@ class ExpertClassifier(nn.Module):
 
         Args:
             described: M×D descriptions of images.
-            labels: M class indices: eligible experts in order, then "none".
+            labels: M class indices; the eligible experts come first, in order, and "none" comes last.
             importance: M non-negative weights of the examples.
         """
         mean, deviation = described.mean(0), described.std(0).clamp(min=1e-3)
@@ -116,11 +116,11 @@ class ExpertClassifier(nn.Module):
             return _logits(standard, self.weights).softmax(1)
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights of the experts for N×3×H×W images: N×K, each row one-hot or, for "none", zero."""
+        """Return N×K weights of the experts for N×3×H×W images; each row is one-hot or, for "none", zero."""
         return self.decide(self.probabilities(backbone, images))
 
     def decide(self, probabilities: Tensor) -> Tensor:
-        """Return the N×K weights for probabilities of the eligible experts and "none"."""
+        """Convert the probabilities of the eligible experts and "none" to N×K weights of all experts."""
         taken = functional.one_hot(probabilities.argmax(1), probabilities.shape[1])[:, :-1]
         return self._scattered(taken * (probabilities[:, :-1] >= self.threshold))
 

@@ -1,4 +1,4 @@
-"""A description of an image's degradation by exposure and high-pass statistics, for networks of any kind."""
+"""Exposure and high-pass statistics that describe an image's degradation, independently of the network."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from petlir.benchmark.backbone import Backbone
 
 LUMA = (0.299, 0.587, 0.114)
-"""The weights of luma (ITU-R BT.601)."""
+"""The weights of R, G and B in the luma (ITU-R BT.601)."""
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 SCALES = 3
 """The number of resolutions, each half the previous one."""
 LEAST = 32
-"""The minimum side length in pixels; smaller images are padded by repeating the last row and column."""
+"""The minimum side length of an image in pixels; smaller images are padded by repeating the last row and column."""
 JPEG_BLOCK = 8
 """The side length of a JPEG block in pixels."""
 PATCH = 6
@@ -30,31 +30,31 @@ FLAT = 0.3
 STREAK, SLANTS = 9, (-0.5, -0.25, 0.0, 0.25, 0.5)
 """The length of a streak (in rows), and the slants of streaks (in columns per row)."""
 FAINT = 1e-4
-"""Added to amplitudes in [0, 1] before logarithms and divisions; 1/40 of a grey level."""
+"""A constant, 1/40 of a grey level, that is added to amplitudes in [0, 1] before logarithms and divisions."""
 HALF_LEVEL = 0.5 / 255
-"""Half a grey level, the error of rounding to 8 bits."""
+"""Half a grey level, the largest error of rounding to 8 bits."""
 MOST = 2**17
-"""The maximum number of pixels for quantiles; in larger images only every k-th pixel is used."""
+"""The maximum number of pixels from which a quantile is computed; in larger images only every k-th pixel is used."""
 
 
 @dataclass(frozen=True)
 class DegradationStatistics:
-    """46 statistics of exposure, noise, streaks, blocks and demosaicking; amplitudes are logarithmic.
+    """46 statistics of exposure, noise, streaks, JPEG blocks and demosaicking; amplitudes are logarithmic.
 
     Source: the high-pass filter and the robust noise level of Immerkær, Fast noise variance estimation, CVIU 1996, and
     Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 1994; noise in flat patches by
     brightness after Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; traces of
     demosaicking after Gallagher & Chen, Image authentication by detecting traces of demosaicing, CVPRW 2008. The
-    selection of these statistics was made for petlir.
+    selection of statistics is petlir's own.
     """
 
     def width(self, backbone: Backbone) -> int:
-        """Return 46."""
+        """Return 46, the number of statistics."""
         return 46
 
     @torch.no_grad()
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Describe N×3×H×W images in [0, 1] as N×46; the backbone is not used."""
+        """Return the N×46 statistics of N×3×H×W images in [0, 1]; the backbone is not used."""
         down, right = (max(0, LEAST - side) for side in images.shape[-2:])
         images = functional.pad(images.float(), (0, right, 0, down), mode="replicate")
         luma = torch.einsum("c,nchw->nhw", images.new_tensor(LUMA), images)[:, None]
@@ -72,7 +72,7 @@ class DegradationStatistics:
 def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
     """Yield quantiles, contrast and mean of the luma, the fractions of black and white samples, and peak brightness.
 
-    The peak brightness is the 0.995 quantile, over pixels, of the largest channel.
+    The peak brightness is the 0.995 quantile of the pixels' largest channel values.
     """
     flat = luma.flatten(1)
     step = -(-flat.shape[1] // MOST)
@@ -87,7 +87,7 @@ def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
 def _noise(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
     """Yield noise levels, correlations of noise between channels and between pixels, and noise levels by brightness.
 
-    They are estimated in flat patches, where image texture is weak.
+    Noise is estimated in flat patches, where image texture is weak.
     """
     colours, grey = high_pass(images), high_pass(luma)
     yield from _log(_quantile(_levels(colours), FLAT)).T
@@ -109,7 +109,7 @@ def _noise(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
 
 
 def _scales(luma: Tensor) -> Iterator[Tensor]:
-    """Yield noise level, tail weight and direction at each resolution, and asymmetry of thin lines at the first."""
+    """Yield skewness of thin lines at full resolution; noise level, tail weight and direction at each resolution."""
     for axis in (-1, -2):
         yield _skewness(second_difference(luma, axis))
     for _ in range(SCALES):
@@ -135,7 +135,7 @@ def _mosaic(images: Tensor) -> Iterator[Tensor]:
 
 
 def _blocks(luma: Tensor) -> Iterator[Tensor]:
-    """Yield how much larger intensity steps are at one of the 8 positions in a block, along rows and columns."""
+    """Yield, for rows and columns, how far intensity steps at one of a block's 8 positions exceed those elsewhere."""
     for axis in (-1, -2):
         steps = _robust_log(luma.diff(dim=axis)).mean((1, -3 - axis))
         phases = steps[:, : steps.shape[1] // JPEG_BLOCK * JPEG_BLOCK].view(len(steps), -1, JPEG_BLOCK).mean(1)
@@ -146,8 +146,8 @@ def _blocks(luma: Tensor) -> Iterator[Tensor]:
 def _streaks(luma: Tensor) -> Iterator[Tensor]:
     """Yield how much contrast of thin lines remains after averaging along near-vertical and near-horizontal streaks.
 
-    For near-vertical streaks, also yield the skewness, which distinguishes bright from dark streaks. Finally, yield the
-    difference between the two directions.
+    For near-vertical streaks, also yield the skewness, which distinguishes bright from dark streaks. The last statistic
+    is the difference in log-contrast between near-vertical and near-horizontal streaks.
     """
     kernel = luma.new_zeros(len(SLANTS), 1, STREAK, 5)
     rows = torch.arange(STREAK)
@@ -190,12 +190,15 @@ def _levels(high: Tensor) -> Tensor:
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:
-    """Return a quantile along the last axis, not interpolated; `torch.median` has no deterministic kernel on GPUs."""
+    """Return a quantile along the last axis, not interpolated.
+
+    The values are sorted, since `torch.median` has no deterministic kernel on GPUs.
+    """
     return values.sort(-1).values[..., int(share * (values.shape[-1] - 1))]
 
 
 def _correlation(one: Tensor, other: Tensor, flat: Tensor) -> Tensor:
-    """Return the correlation of two N×H×W maps of mean 0, whose P patches have N×P weights."""
+    """Return the correlation of two zero-mean N×H×W maps; `flat` holds the N×P weights of their P patches."""
     products = (one * other, one * one, other * other)
     covariance, *variances = (
         (functional.avg_pool2d(product[:, None], PATCH).flatten(1) * flat).sum(1) for product in products
@@ -210,7 +213,7 @@ def _skewness(values: Tensor) -> Tensor:
 
 
 def _robust_log(differences: Tensor) -> Tensor:
-    """Return log-magnitudes, because a few strong edges influence their mean less than the mean of the magnitudes."""
+    """Return log-magnitudes, whose mean depends less on a few strong edges than the mean of the magnitudes does."""
     return (differences.abs() + HALF_LEVEL).log()
 
 

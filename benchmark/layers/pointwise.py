@@ -41,7 +41,7 @@ class Residual(nn.Module):
         self.module = module
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the features plus the output of `module`, in the block's own layout."""
+        """Return the features plus the output of `module`, in the layout of the features."""
         change: Tensor = self.module(features)
         return features + change
 
@@ -54,7 +54,7 @@ class Scaled(nn.Module):
         self.module, self.scale = module, scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the scaled output of `module`, in the block's own layout."""
+        """Return the scaled output of `module`, in the layout of the features."""
         change: Tensor = self.module(features)
         return change * self.scale
 

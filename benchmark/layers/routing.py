@@ -1,4 +1,4 @@
-"""Routing: weights of several experts for an image, from the similarity of its degradation to each expert's."""
+"""Routing of images to experts by the similarity of an image's degradation to the degradation of each expert."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ CLIP = "openai/clip-vit-base-patch32"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SIDE, CLIP_WIDTH = 224, 512
 LARGEST_SIDE = 512
-"""The side length of the central crop from which larger images are described, for networks that accept any size."""
+"""The side length of the central crop that represents a larger image, for networks that accept any image size."""
 
 
 class Describe(Protocol):
     """A description of an image's degradation as a vector of D numbers."""
 
     def width(self, backbone: Backbone) -> int:
-        """Return D."""
+        """Return D, the length of a description."""
 
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Describe N×3×H×W images in [0, 1] as N×D."""
+        """Return the N×D descriptions of N×3×H×W images in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class BlockStatistics:
     head: str
 
     def width(self, backbone: Backbone) -> int:
-        """Return D: two numbers per channel."""
+        """Return D, which is two numbers per channel of the last block."""
         *_, last = backbone.blocks()
         return 2 * last.width
 
@@ -88,12 +88,12 @@ def _centre(images: Tensor) -> Tensor:
 class ClipEmbedding:
     """CLIP embeddings of images (Radford et al., ICML 2021), each resized to 224×224.
 
-    The encoder is loaded on first use. It is the same for every task, so its parameters count neither as part of the
+    The encoder is loaded on first use. All tasks share the encoder, so its parameters count neither as part of the
     backbone nor as stored for a task.
     """
 
     def width(self, backbone: Backbone) -> int:
-        """Return D, the width of CLIP's shared space."""
+        """Return D, the dimension of CLIP's joint embedding space."""
         return CLIP_WIDTH
 
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:

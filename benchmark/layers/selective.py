@@ -23,7 +23,7 @@ class Subset(Method):
     unfreezes = True
 
     what: ClassVar[str]
-    """The name of the trained parameters, e.g. `biases`; the method does not apply to a backbone without them."""
+    """The name of the trained parameters, such as `biases`; the method needs a backbone with these parameters."""
 
     @abstractmethod
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
@@ -35,5 +35,5 @@ class Subset(Method):
             parameter.requires_grad_(True)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return why the method does not apply if the backbone has no parameters to train, otherwise None."""
+        """Return a reason if the backbone lacks the parameters that the method trains, otherwise None."""
         return f"{backbone.name} has no {self.what}" if next(self.chosen(backbone), None) is None else None

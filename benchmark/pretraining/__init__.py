@@ -1,1 +1,1 @@
-"""Pre-training of the shipped networks; one file per recipe."""
+"""Pre-training of the shipped networks; one module per recipe."""

@@ -18,7 +18,7 @@ FITTED = 64
 
 
 def start(network: LatentDiffusion, images: list[Image]) -> None:
-    """Initialize a linear autoencoder with the principal components of images; nonlinear layers initially add nothing.
+    """Initialise a linear autoencoder with the principal components of images; nonlinear layers initially add nothing.
 
     A network without a linear autoencoder is left unchanged.
     """
@@ -30,7 +30,7 @@ def start(network: LatentDiffusion, images: list[Image]) -> None:
 
 
 def clean(batches: Batches) -> Batches:
-    """Return the same batches with clean images as input."""
+    """Return batches in which the clean images are both input and target."""
 
     def batch(step: int) -> Batch:
         head, _, images = batches(step)

@@ -50,13 +50,13 @@ def pretrain_backbone(
     """Pre-train a backbone, write it to `out`, and yield progress lines.
 
     Args:
-        plugins: source of the available backbones and of the tasks to score.
-        recipe_name: `multitask`, `prod` or `self-supervised`; None for the backbone's default.
-        name: name of the backbone; None for the recipe's default.
-        out: output folder for weights, card and checkpoint: `NAME.safetensors`, `NAME.json` and `NAME.checkpoint`.
-        images: folder of photographs; None generates dead-leaves images.
-        steps: optimiser steps; None for the recipe's default.
-        data: folder of image sets, for the scores on Set5 and BSD100.
+        plugins: the available backbones, and the tasks on which the weights are scored.
+        recipe_name: `multitask`, `prod` or `self-supervised`, or None for the backbone's default recipe.
+        name: name of the backbone, or None for the recipe's default backbone.
+        out: output folder for weights (`NAME.safetensors`), card (`NAME.json`) and checkpoint (`NAME.checkpoint`).
+        images: folder of photographs, or None to generate dead-leaves images.
+        steps: number of optimiser steps, or None for the default.
+        data: folder of the image sets Set5 and BSD100, on which the weights are also scored.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         without: heads or degradations of the recipe to omit, separated by commas.
         only: heads or degradations of the recipe to keep, separated by commas; empty keeps all.
@@ -67,7 +67,7 @@ def pretrain_backbone(
     """
     kind, name, rate = choose(recipe_name, name)
     if without and only:
-        raise PetlirError("--without and --only are both given; expected one of them")
+        raise PetlirError("--without and --only are both given; expected only one of them")
     network = fresh(plugins, name, Recipe.seed)
     if only:
         without = all_but(only, kind, network)
@@ -83,12 +83,15 @@ def pretrain_backbone(
     if images is not None:
         images_in(images)
     _make(out)
-    yield f"pre-training {name}, {kind}: {recipe.steps} steps of {recipe.batch_size} crops; {described(recipe)}"
+    yield (
+        f"pre-training {name} with the recipe {kind}: {recipe.steps} steps of {recipe.batch_size} crops "
+        f"from {described(recipe)}"
+    )
     clean = _clean(recipe, images, plugins, data)
     batches = training_batches(network, clean, recipe)
     if isinstance(network, LatentDiffusion):
         autoencoder.start(network, clean)
-        yield f"the autoencoder of {name} on clean images, then the whole network"
+        yield f"training the autoencoder of {name} on clean images, then the whole network"
         with autoencoder.reconstructing(network):
             first = out / f"{name}.autoencoder.checkpoint"
             yield from _trained(network, recipe, autoencoder.clean(batches), first)

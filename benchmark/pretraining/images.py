@@ -16,7 +16,7 @@ from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.images.walking import images_in
 
 FIRST_IMAGE = 1_000_000
-"""The number of the first procedural image; far from the numbers used by the tasks."""
+"""The number of the first procedural image, which is far from the numbers used by the tasks."""
 
 
 def dead_leaves(count: int, seed: int) -> list[Image]:
@@ -27,7 +27,7 @@ def dead_leaves(count: int, seed: int) -> list[Image]:
 def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]) -> list[Image]:
     """Return `count` patches of 256×256×3 from the photographs in `folder`, cycling through them.
 
-    Along a side that is shorter than a patch, the whole photograph is used.
+    A photograph that is smaller than a patch along an axis is not cropped along this axis.
 
     Args:
         folder: folder of 8-bit images.
@@ -52,6 +52,6 @@ def _one_patch(path: Path, held_out: Mapping[str, str], rng: np.random.Generator
 
 
 def patch(image: Image, side: int, rng: np.random.Generator) -> Image:
-    """Return a view of a random square of `side` pixels; along a shorter side, the whole image is used."""
+    """Return a view of a random crop of `side`×`side` pixels; an axis of fewer pixels is not cropped."""
     top, left = (int(rng.integers(max(0, extent - side) + 1)) for extent in image.shape[:2])
     return image[top : top + side, left : left + side]

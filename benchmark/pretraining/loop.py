@@ -1,4 +1,4 @@
-"""The training loop of all recipes: AdamW on the L1 loss, warm-up and cosine decay, clipped gradients, exact resume."""
+"""The training loop of all recipes (AdamW, L1 loss, warm-up, cosine decay, clipped gradients, exact resumption)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Recipe:
 
     Attributes:
         name: training objective: `prod`, `self-supervised` or `multitask`.
-        steps: optimiser steps.
+        steps: number of optimiser steps.
         batch_size: crops per step.
-        images: number of clean images of 256×256.
-        rate: peak learning rate of AdamW, reached by a warm-up; a cosine then decays it to a hundredth.
-        warm_up: steps of the warm-up.
+        images: number of clean images of 256×256 pixels.
+        rate: peak learning rate of AdamW, reached by a warm-up and decayed to a hundredth by a cosine schedule.
+        warm_up: number of warm-up steps.
         seed: seed of images, crops, degradations and initial weights.
         source: `dead leaves`, or the name of a folder of photographs.
         without: heads or degradations of the recipe that are omitted and therefore count as unseen, joined by `, `.
@@ -72,7 +72,9 @@ def train(
     for step in range(_resume(network, optimizer, recipe, checkpoint), recipe.steps):
         loss = _step(network, optimizer, batches(step), recipe.rate_at(step))
         if not math.isfinite(loss):
-            raise PetlirError(f"the loss is {loss} at step {step + 1}; expected a number (learning rate {recipe.rate})")
+            raise PetlirError(
+                f"the loss is {loss} at step {step + 1}; expected a finite number (learning rate {recipe.rate})"
+            )
         if (step + 1) % keep_every == 0 or step + 1 == recipe.steps:
             _keep(network, optimizer, recipe, step + 1, checkpoint)
         yield step, loss

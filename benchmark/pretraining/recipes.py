@@ -18,8 +18,8 @@ class Kind:
 
     Attributes:
         learns: returns the heads or synthetic degradations that a network learns; raises PetlirError if the network
-            does not fit.
-        batches: returns the training batches for given clean images and given heads or degradations.
+            does not fit the objective.
+        batches: returns the training batches for given clean images and for the heads or degradations to learn.
     """
 
     learns: Callable[[Backbone], tuple[str, ...]]
@@ -27,7 +27,7 @@ class Kind:
 
 
 def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
-    """Return the heads or the degradations that `network` learns by `recipe`, except the names in `recipe.without`.
+    """Return the heads or the degradations that `network` learns with `recipe`, except the names in `recipe.without`.
 
     Raises:
         PetlirError: the recipe does not fit the network, a name in `recipe.without` is unknown, or
@@ -39,12 +39,14 @@ def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
         raise unknown(f"degradation of the recipe {recipe.name}", strangers[0], known)
     remaining = tuple(name for name in known if name not in left_out)
     if not remaining:
-        raise PetlirError(f"--without leaves nothing of the recipe {recipe.name}; expected to keep at least one kind")
+        raise PetlirError(
+            f"--without leaves out every part of the recipe {recipe.name}; expected to keep at least one part"
+        )
     return remaining
 
 
 def all_but(only: str, recipe: str, network: Backbone) -> str:
-    """Return the heads or degradations of a recipe that are not among `only`, joined by commas, to be left out.
+    """Return the heads or degradations that a recipe leaves out to keep only those in `only`, joined by commas.
 
     Raises:
         PetlirError: the recipe does not fit the network, or a name is unknown.
@@ -57,7 +59,7 @@ def all_but(only: str, recipe: str, network: Backbone) -> str:
 
 
 def training_batches(network: Backbone, images: list[Image], recipe: Recipe) -> Batches:
-    """Return the training batches of `recipe` on these clean images."""
+    """Return the training batches that `recipe` draws from clean `images`."""
     return KINDS[recipe.name].batches(network, images, recipe, learnt(network, recipe))
 
 
@@ -93,7 +95,7 @@ def choose(recipe: str | None, backbone: str | None) -> tuple[str, str, float]:
     """Return recipe, backbone and learning rate, with defaults for the names that are None.
 
     Raises:
-        PetlirError: unknown recipe.
+        PetlirError: the recipe is unknown.
     """
     if recipe is not None and recipe not in KINDS:
         raise unknown("recipe", recipe, KINDS)

@@ -1,4 +1,4 @@
-"""Scores of pre-trained weights for their card: PSNR of restored images and, for comparison, of the degraded input."""
+"""Scores of pre-trained weights on their card, i.e. the PSNR of restored images and, for comparison, of the input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from petlir.benchmark.task import Task
 
 BUNDLED = "photographs"
 ON_DATA = (("Set5", "sr_x4"), ("BSD100", "denoise_30"))
-"""The sets of the data folder and the tasks on which weights are scored."""
+"""The image sets of the data folder on which weights are scored, each with its task."""
 RECONSTRUCTION = f"{BUNDLED} reconstruction"
 """The name of the score of an autoencoder."""
 
@@ -29,15 +29,16 @@ RECONSTRUCTION = f"{BUNDLED} reconstruction"
 def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[str, dict[str, float]]:
     """Return set and task → mean PSNR in dB of the restored images (`psnr`) and of the degraded images (`input`).
 
-    For latent diffusion, `RECONSTRUCTION` → mean PSNR of clean photographs after encoding and decoding, D(E(x)).
+    For latent diffusion, the entry `RECONSTRUCTION` is the mean PSNR of clean photographs x after encoding and
+    decoding, D(E(x)).
 
     Args:
         network: the pre-trained network, set to evaluation mode.
-        plugins: source of the tasks of the demo track, scored on the bundled photographs.
-        root: the data folder, for Set5 ×4 and BSD100 σ 30; None skips these.
+        plugins: the tasks, of which those in the demo track are scored on the bundled photographs.
+        root: the data folder with Set5 (scored at ×4) and BSD100 (scored at σ 30), or None to skip these sets.
 
     Raises:
-        PetlirError: a set is missing in the data folder.
+        PetlirError: an image set is missing from the data folder.
     """
     network.eval()
     found = {
@@ -63,7 +64,7 @@ def _pairs(task: Task, track: str, name: str, root: Path | None) -> list[ImagePa
 
 
 def _scores(network: Backbone, task: Task, pairs: list[ImagePair]) -> dict[str, float]:
-    """Return the means under the task's headline protocol; a smaller input is upscaled bicubically."""
+    """Return the mean PSNR of restored and of degraded images (upscaled bicubically) under the headline protocol."""
     rule, head = protocol(task.protocols[0]), network.head_for(task)
     restored = [psnr(restore_image(network, pair.degraded, (head,)), pair.clean, rule) for pair in pairs]
     untouched = [psnr(enlarge(rounded(pair.degraded), task.scale), pair.clean, rule) for pair in pairs]

@@ -1,7 +1,7 @@
 """Initial weights for pre-training: a network that passes its input through, upscaled by interpolation.
 
 A network with random weights would first have to learn the identity. Networks with a skip from input to output
-(EDT, NAFNet, Restormer) only need their last layers to output zero; IPT has no such skip.
+(EDT, NAFNet, Restormer) only need their last layers to output zero; IPT has no skip from input to output.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def begin(network: Backbone) -> None:
 
 
 def add_nothing(network: Backbone) -> None:
-    """Initialise the output layers parallel to the skip from the input with zeros."""
+    """Initialise with zeros the layers whose output is added to the input image."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.out_channels == 3:
             for parameter in module.parameters():
@@ -44,7 +44,7 @@ def add_nothing(network: Backbone) -> None:
 
 
 def pass_through(network: IPT) -> None:
-    """Initialise the weights in place: branches add nothing; heads and tails change colours by at most 2/255."""
+    """Initialise the weights so that branches add nothing, and heads and tails change colours by at most 2/255."""
     with torch.no_grad():
         for module in network.modules():
             _silence(module)
@@ -76,7 +76,7 @@ def _silence(module: nn.Module) -> None:
 
 
 def _carry(convolution: nn.Module, gain: float) -> None:
-    """Make a convolution pass its first three channels, multiplied by `gain`."""
+    """Make a convolution copy its first three input channels, multiplied by `gain`, to its first three outputs."""
     assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
     weight = convolution.weight
     weight.mul_(0.1)

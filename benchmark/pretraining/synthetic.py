@@ -36,9 +36,9 @@ SYNTHETIC: Mapping[str, Draw] = {
 """
 
 TILE = 128
-"""The side of the image area that is degraded at once."""
+"""The side in pixels of a tile, which is the image area that is degraded at once."""
 TILES = 256
-"""The number of tiles that crops are drawn from; one is replaced per step."""
+"""The number of tiles that crops are drawn from; one tile is replaced per step."""
 
 
 class Pool:
@@ -65,17 +65,17 @@ def draw(kind: str, image: Image, rng: np.random.Generator) -> Image:
 
 
 def only_head(network: Backbone) -> str:
-    """Return the only head, which preserves the size and uses all weights.
+    """Return the network's only head, which must preserve the image size and use all weights.
 
     Raises:
-        PetlirError: the network has several heads with their own weights, or none that preserves the size.
+        PetlirError: the network has several heads with their own weights, or no head that preserves the image size.
     """
     for head, scale in network.heads.items():
         if scale == 1 and len(list(network.tunable(head))) == len(list(network.tunable(None))):
             return head
     raise PetlirError(
         f"{network.name} has heads for single tasks ({', '.join(network.heads)}); "
-        "expected a network with one head for all, or the recipe multitask"
+        "expected a network with one head for all tasks, or the recipe multitask"
     )
 
 
@@ -84,7 +84,7 @@ CROP = 48
 
 
 def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade, kinds: Sequence[str]) -> Batches:
-    """Return batches of crops from tiles of `images`, degraded by these kinds, for the only head of `network`."""
+    """Return batches of crops from tiles of `images`, degraded by `kinds`, for the only head of `network`."""
     head = only_head(network)
     pool = Pool(partial(_tile, images, degrade, kinds, recipe.seed))
 

@@ -28,12 +28,12 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "hybrid_lr4_noise30": ("sr_x4", "resize"),
     "hybrid_lr4_jpeg30": ("sr_x4", "resize"),
 }
-"""The pre-training kinds similar to a task: noise of another strength or colour, another kind of blur, or upscaling
-without the additional degradation.
+"""Task → similar degradations or heads in pre-training, such as noise of another strength or colour, another kind of
+blur, or upscaling without the additional degradation.
 
 For a network that preserves the size, super-resolution counts as similar to `resize`, not as seen: such a network is
 trained on images that were downscaled and enlarged again to full size, never on small images at a task's scale.
-`low_light` is not similar to any of them.
+`low_light` is not similar to any degradation or head in pre-training.
 """
 
 
@@ -43,7 +43,7 @@ def seen(learnt: Iterable[str]) -> tuple[str, ...]:
 
 
 def related(learnt: Iterable[str]) -> dict[str, str]:
-    """Return task → a similar learnt head or degradation, for tasks that were not seen."""
+    """Return task → a similar learnt head or degradation, for tasks that were not seen in pre-training."""
     known = list(learnt)
     near = {task: [name for name in names if name in known] for task, names in RELATED.items()}
     return {task: names[0] for task, names in near.items() if names and task not in seen(known)}

@@ -1,7 +1,7 @@
 """Export of a trained cell as a self-contained folder: card, weights, options and digests.
 
-`petlir restore --adapter FOLDER` and `petlir.load(FOLDER)` accept this folder like the folder of a cell, since it
-contains the cell's record.
+`petlir restore --adapter FOLDER` and `petlir.load(FOLDER)` accept this folder like the folder of a cell, since both
+folders contain the cell's record.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ tags: [petlir, image-restoration, parameter-efficient, {method}]
 
 
 def export_adapter(cell: Path, out: Path, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> list[Path]:
-    """Write a trained cell's adapter with its card, options and digests to a folder, and return the files.
+    """Write a trained cell's adapter with its card, options and digests to a folder, and return the written files.
 
     If the trained update consists only of low-rank changes of weights, the subfolder `peft/` contains the update in the
     format of Hugging Face peft.
 
     Args:
         cell: the cell's folder, or a file in it.
-        out: the folder; an earlier export in it is replaced.
+        out: the folder to write; an earlier export in this folder is replaced.
         plugins: plugin files with which the cell was run.
         weights: the user's own pre-trained weights with which the cell was run, each `NAME=SOURCE`.
 
     Raises:
-        PetlirError: the cell is not finished or nothing was trained, its adapter is damaged, or `out` contains other
-            files.
+        PetlirError: the cell is not finished or nothing was trained, its adapter is damaged, or `out` contains
+            files that do not belong to an earlier export.
     """
     check_replaceable(out)
     folder = cell_folder(cell)

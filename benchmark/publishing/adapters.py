@@ -1,4 +1,4 @@
-"""Stored adapters: contents, and tensor shapes, which are checked against the method before memory is allocated."""
+"""Checks of stored adapters: digests, and tensor shapes, which are compared before memory is allocated."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ TYPES: Mapping[str, torch.dtype] = {
 
 
 def check_file(place: Path, record: Done) -> None:
-    """Raise Tampered unless the adapter's file has the digest in the record."""
+    """Raise Tampered unless the digest of the adapter's file equals the digest in the record."""
     path = place / ADAPTER
     if (sha256(path) if path.is_file() else None) != record.digests.adapter:
         raise Tampered(f"{ADAPTER} is missing or does not match the record")
 
 
 def shapes(place: Path) -> dict[str, Tensor]:
-    """Return the tensors of a cell's adapter by name, on the `meta` device; empty if there is no file.
+    """Return the tensors of a cell's adapter by name, on the `meta` device; without an adapter file, return {}.
 
     Raises:
         Tampered: the file is damaged, or contains a dtype that no adapter uses.
@@ -93,7 +93,7 @@ def without_values(place: Path, record: Done, method: Method, planner: Planner) 
 
 
 def tensors(adapted: Adapted) -> dict[str, Tensor]:
-    """Return the tensors of an adapted network that a cell stores, without copying them."""
+    """Return those tensors of an adapted network that a cell stores, without copying them."""
     buffers = dict(adapted.backbone.named_buffers())
     return {**adapted.trainable(), **{name: buffers[name] for name in adapted.own}}
 
@@ -117,7 +117,7 @@ def repeated(places: Sequence[Path]) -> list[set[Path]]:
 
 
 def _content(place: Path) -> str:
-    """Return the digest of an adapter's tensor names and values, regardless of the file's order and header."""
+    """Return the digest of an adapter's tensor names and values, regardless of tensor order and file header."""
     from safetensors import safe_open
 
     digest = hashlib.sha256()

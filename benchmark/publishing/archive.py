@@ -1,6 +1,6 @@
 """Archives of results: written atomically, and unpacked only if they contain no unexpected file.
 
-An archive is a zip of
+An archive is a zip file with these files:
 
     submission.json                                      the submitter, the tuning, and a digest of every other file
     cells/<backbone>/<task>/<cell>/record.json           as in a store, with adapter.safetensors
@@ -8,7 +8,7 @@ An archive is a zip of
     tuning/<selection>/*.json                            the trials of learning rates, as in a store
     plugins/<digest>/*.py                                the source of plugins, for reading; it is never run
 
-so that an unpacked archive is a store. Clean and degraded images are left out: most sets may not be redistributed.
+An unpacked archive is a store. Clean and degraded images are left out, since most image sets may not be redistributed.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ CHUNK = 2**20
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, EOFError, ValueError)
 """The exceptions that `zipfile` raises for a damaged archive."""
 MOMENT = (2000, 1, 1, 0, 0, 0)
-"""The date that every file in an archive gets, so that archives of equal content are equal."""
+"""The modification time of every file in an archive; it is constant so that archives of equal content are equal."""
 
 
 def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
     """Write an archive atomically; each of its files is given as content or as a path.
 
     Raises:
-        PetlirError: a name is not allowed in an archive; nothing was written.
+        PetlirError: a file name is not allowed in an archive; no archive was written.
         Unwritable: the file cannot be written.
     """
     for name in files:
@@ -78,8 +78,8 @@ def unpack(path: Path, folder: Path) -> None:
 
     Raises:
         PetlirError: the file is not an archive or is damaged; a file name in the archive is unexpected or points
-            outside the folder; or the content is larger than declared, or exceeds the limit. Some files may
-            already be unpacked.
+            outside the folder; or the content is larger than declared, or exceeds the limit. Files
+            unpacked before the error remain in `folder`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -108,15 +108,17 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise PetlirError(f"{path} holds a link, {entry.filename}; expected only files")
         if entry.file_size > min(LARGEST_FILE, max(CHUNK, STEEPEST * entry.compress_size)):
-            raise PetlirError(f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; it is refused")
+            raise PetlirError(
+                f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; the archive is refused"
+            )
     if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
-        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; it is refused")
+        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; the archive is refused")
 
 
 def check_name(name: str, path: Path) -> None:
     """Raise PetlirError if a file of this name is not allowed in an archive."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
-        raise PetlirError(f"{path}: {name!r} is not a valid name in an archive of results; it is refused")
+        raise PetlirError(f"{path}: the file name {name!r} is not valid in an archive of results and is refused")
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path) -> None:

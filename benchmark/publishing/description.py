@@ -1,4 +1,4 @@
-"""Checks of a record's values (except scores), which are derived again from its request, the weights and the images."""
+"""Checks of a record's values (except scores) against values derived from its request, the weights and the images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from petlir.benchmark.training.loop import Budget
 
 
 def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], context: Context) -> None:
-    """Compare the record's description of its cell with a description that is derived again.
+    """Compare the record's description of its cell with a newly derived description.
 
     Args:
         record: the record.
@@ -31,7 +31,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
         context: plugins, images and weights.
 
     Raises:
-        Tampered: a field differs; the message names the first one.
+        Tampered: a field differs from its derived value; the message names the first such field.
         PetlirError: an image set is missing.
     """
     cell = record.cell
@@ -39,7 +39,9 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
     own = derived.pop("protocols")
     assert isinstance(own, list)
     if cell.protocols[: len(own)] != own or len(set(cell.protocols)) < len(cell.protocols):
-        raise Tampered(f"the record says protocols {cell.protocols}, expected {own} first, then others, each once")
+        raise Tampered(
+            f"the record says protocols {cell.protocols}, expected {own} first, then other protocols, each once"
+        )
     for name in cell.protocols:
         _known(name)
     check_same(vars(cell), derived)
@@ -74,7 +76,7 @@ def _known(name: str) -> None:
 
 
 def _check_curve(record: Done) -> None:
-    """Compare the steps and rates of the curve with the budget; checking its losses requires retraining."""
+    """Compare steps and learning rates of the training curve with the budget; losses are only checked by retraining."""
     cell = record.cell
     if cell.learning_rate is None:
         if record.curve:
@@ -86,11 +88,13 @@ def _check_curve(record: Done) -> None:
         rate = budget.rate_at(point.step - 1)
         check_near(f"learning rate of step {point.step}", point.learning_rate, rate, 1e-9 * rate)
         if (point.validation_psnr is None) != (point.step < cell.steps):
-            raise Tampered(f"curve: step {point.step} of {cell.steps}: only the last step has a validation PSNR")
+            raise Tampered(
+                f"curve: step {point.step} of {cell.steps}: expected a validation PSNR at the last step only"
+            )
 
 
 def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
-    """Require that the record names every overlap found here; the record may name overlaps with other sets as well."""
+    """Require that the record names every overlap of image sets found here; it may name further overlaps."""
     found = recorded(overlaps_of(model.cell, context.plugins, model.card, context.root))
     said = {_place(one): one.images for one in record.overlap or ()}
     for one in map(RecordedOverlap.model_validate, found):
@@ -124,7 +128,9 @@ def _check_sizes(record: Done, model: AdaptedModel, needs: Sequence[Done]) -> No
     )
     check_near("required_seconds", costs.required_seconds, sum(need.costs.training_seconds for need in needs), 1e-6)
     if costs.merged != (costs.merged_inference_seconds_per_megapixel is not None):
-        raise Tampered("costs: merged: expected a time after merging if and only if the method can be merged")
+        raise Tampered(
+            "costs: merged: expected an inference time after merging if and only if the method can be merged"
+        )
 
 
 def check_rate(record: Done, found: RateSelection | None) -> None:
@@ -137,10 +143,10 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
     said = record.convergence
     if record.cell.regime != "tuned":
         if said is not None:
-            raise Tampered(f"convergence: no rate was tuned in the regime {record.cell.regime}")
+            raise Tampered(f"convergence: expected no value, since the regime {record.cell.regime} tunes no rate")
         return
     if found is None:
-        raise PetlirError("the trials of its learning rate are not in the submission")
+        raise PetlirError("the trials of the cell's learning rate are not in the submission")
     check_same({"learning_rate": record.cell.learning_rate}, {"learning_rate": found.rate})
     if said is not None:
         derived = found.convergence.to_dict() if found.convergence else {}

@@ -29,9 +29,9 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import folded
 
 LEVEL_TOLERANCE = 1
-"""The tolerance, in grey levels, of a pixel's value when an image is restored again, maybe on another device."""
+"""The tolerance, in grey levels, of a pixel's value when an image is restored again, possibly on another device."""
 KERNELS = 0.25
-"""The relative tolerance of a training step's FLOPs and bytes for cells run on a GPU, whose kernels differ."""
+"""The relative tolerance of a training step's FLOPs and bytes for cells run on a GPU, which uses other kernels."""
 
 Exact = Callable[[ImagePair, Protocol], Tensor]
 """A function that restores a test image as a protocol requires, to a 1×3×H×W tensor, neither clipped nor rounded."""
@@ -47,7 +47,7 @@ def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
     try:
         return finished(place, context, device)
     except FAULTS as error:
-        raise Tampered(f"its adapter cannot be loaded: {told(error)}") from error
+        raise Tampered(f"the cell's adapter cannot be loaded: {told(error)}") from error
 
 
 def restoring(model: AdaptedModel) -> Exact:
@@ -80,12 +80,12 @@ def check_restored(
         folder: the cell's folder with the stored images.
         scores: the record's scores.
         model: the network with the stored adapter.
-        count: number of images.
+        count: number of images to restore.
         draw: the random generator that chooses the images.
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: an image differs; the message names the first one.
+        Tampered: an image differs from the stored image, or a score from the record; the message names the first one.
     """
     restore, read, pairs = restoring(model), stored(folder, scores), list(scores.pairs)
     for pair in pairs if scores.exact else draw.sample(pairs, min(count, len(pairs))):
@@ -94,13 +94,15 @@ def check_restored(
             image, there = to_image(exact), read(pair, rules[0])
             off = int(np.abs(np.asarray(there).astype(int) - image.astype(int)).max())
             if off > LEVEL_TOLERANCE:
-                raise Tampered(f"the adapter restores {pair.set}/{pair.name} differently, by up to {off} grey levels")
+                raise Tampered(
+                    f"the adapter restores {pair.set}/{pair.name} to an image that differs by up to {off} grey levels"
+                )
             check_scores(scores, pair, way, image, decibel)
             check_scores(scores, pair, way, exact, decibel)
 
 
 def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
-    """Compare the scores of all unrounded images; raise Tampered if one differs."""
+    """Compare the scores of all unrounded images with the record; raise Tampered if a score differs."""
     for pair in scores.pairs if scores.exact else ():
         for way, rules in scores.rules(pair).items():
             check_scores(scores, pair, way, restore(pair, rules[0]), decibel)
@@ -110,7 +112,7 @@ def check_network(record: Done, model: AdaptedModel, context: Context, decibel: 
     """Check the recorded validation PSNR, and whether the adapter can be merged as the record states.
 
     Raises:
-        Tampered: the PSNR differs by more than `decibel`, or the record is wrong about merging.
+        Tampered: the PSNR differs from the record by more than `decibel`, or the record is wrong about merging.
     """
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
@@ -128,7 +130,7 @@ def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
         shape: the same network, whose tensors have shapes but no values.
 
     Raises:
-        Tampered: a value differs; the message names the first one.
+        Tampered: a value differs from the record; the message names the first such value.
     """
     flops, saved = _step(record, shape, model) if shape.method.trains else (0, 0)
     alike = record.device == "cpu"  # counts on the meta device follow the kernels of a CPU
@@ -157,7 +159,7 @@ def _step(record: Done, shape: AdaptedModel, model: AdaptedModel) -> tuple[int, 
 
 
 def _with_values(model: AdaptedModel, size: int) -> tuple[int, int]:
-    """Return the FLOPs and saved bytes of a training step on crops of a constant colour."""
+    """Return the FLOPs of a training step on crops of a constant colour, and the bytes saved for its backward pass."""
     network, patch, flops = model.network, model.cell.patch, 0
     side = patch * network.heads[model.heads[-1]]
     crops = torch.full((size, 3, patch, patch), 0.5), torch.full((size, 3, side, side), 0.5)

@@ -19,14 +19,14 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 ADOPTED = (RE_INFERRED, RE_TRAINED)
-"""The levels at which a cell is imported; at both, the cell's adapter was found to reproduce its scores."""
+"""The levels of verification at which a cell is imported; at both levels, the cell's adapter reproduced the scores."""
 
 
 def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
-    """Import the verified cells of an unpacked archive into a store, with their levels; return the number of new cells.
+    """Import an archive's verified cells and their levels of verification into a store; return the number of new cells.
 
     A cell whose key is already in the store is left unchanged. A cell whose restoration was not rerun is not imported.
-    Trials of learning rates are not imported either: rates chosen in a store must not depend on the trials of others.
+    Trials of learning rates are not imported, since rates chosen in a store must not depend on the trials of others.
     """
     submission = manifest.read(folder)
     if submission is None:

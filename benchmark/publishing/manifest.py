@@ -44,7 +44,7 @@ class Trial(BaseModel):
 
 
 def read(folder: Path) -> Submission | None:
-    """Return the manifest of an unpacked archive; None for a plain store.
+    """Return the manifest of an unpacked archive, or None for a store without a manifest.
 
     Raises:
         PetlirError: the file is not a manifest of this version; the message names the first violation.
@@ -57,17 +57,19 @@ def read(folder: Path) -> Submission | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PetlirError(f"{path.name} is not a petlir-submission/1: {where}: {first['msg']}") from error
+        raise PetlirError(
+            f"{path.name} is not a valid petlir-submission/1 manifest: {where}: {first['msg']}"
+        ) from error
     except ValueError as error:
-        raise PetlirError(f"{path.name} is not a petlir-submission/1: {error}") from error
+        raise PetlirError(f"{path.name} is not a valid petlir-submission/1 manifest: {error}") from error
 
 
 def check_files(submission: Submission, folder: Path) -> None:
-    """Compare every file with its digest.
+    """Compare the SHA-256 of every file with the digest in the manifest.
 
     Raises:
         PetlirError: a file was changed, is missing, is a link, or is not in the manifest; the message names the first
-            one.
+            such file.
     """
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
     for name in sorted(present):
@@ -75,7 +77,7 @@ def check_files(submission: Submission, folder: Path) -> None:
         if (folder / name).is_symlink():
             raise PetlirError(f"{name} is a link; expected only files")
     for name in sorted(submission.files.keys() - present):
-        raise PetlirError(f"{name} is missing; the submission lists it")
+        raise PetlirError(f"{name} is listed in {MANIFEST}, but is missing")
     for name in sorted(present - submission.files.keys()):
         raise PetlirError(f"{name} is not listed in {MANIFEST}; expected only listed files")
     for name, expected in sorted(submission.files.items()):
@@ -99,10 +101,10 @@ def check_places(submission: Submission, cells: Collection[str]) -> None:
 
 
 def check_trials(folder: Path) -> None:
-    """Check the form of each trial of a learning rate.
+    """Check the format of each trial of a learning rate.
 
     Raises:
-        PetlirError: a file is not a trial; the message names the first one.
+        PetlirError: a file is not a valid trial; the message names the first such file.
     """
     for path in sorted(folder.glob("tuning/**/*.json")):
         name = path.relative_to(folder).as_posix()
@@ -110,6 +112,8 @@ def check_trials(folder: Path) -> None:
             trial = Trial.model_validate_json(path.read_bytes(), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise PetlirError(f"{name} is not a trial: {first['loc']}: {first['msg']}") from error
+            raise PetlirError(f"{name} is not a trial of a learning rate: {first['loc']}: {first['msg']}") from error
         if path.stem != f"{trial.rate:g}":
-            raise PetlirError(f"{name} is the trial of the rate {trial.rate:g}; expected {trial.rate:g}.json")
+            raise PetlirError(
+                f"{name} is a trial of the rate {trial.rate:g}; expected the file name {trial.rate:g}.json"
+            )

@@ -21,15 +21,15 @@ plugins.
 
 
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
-    """Copy the cells that `into` lacks from `source`, with the files that cells share; return the number of cells.
+    """Copy from `source` the cells that `into` lacks and the files that cells share; return the number of cells.
 
-    Existing cells, compared by key, and existing files are left unchanged. The cells' levels of verification are also
-    copied. Incomplete cells are never visible, as each cell is put in place by a single rename.
+    Cells (compared by key) and files that exist in `into` are left unchanged. The cells' levels of verification are
+    also copied. Incomplete cells are never visible, as each cell is put in place by a single rename.
 
     Args:
         source: the store to read; it is not changed.
-        into: the store to add to; created if missing.
-        without_images: omit images and the adapters of reference methods; PETL cells can still be verified.
+        into: the store to which the cells are added, which is created if missing.
+        without_images: omit images and the adapters of reference methods; cells of PETL methods can still be verified.
 
     Raises:
         PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.
@@ -59,7 +59,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
         PetlirError: the target folder contains another cell, whose key starts with the same digits.
     """
     if (target := into.cell_folder(record.cell, record.key)).exists():
-        raise PetlirError(f"{target} holds another cell, not the one with the key {record.key}; it is not replaced")
+        raise PetlirError(f"{target} holds another cell than the one with the key {record.key}, and is not replaced")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
     left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if without_images else ()

@@ -1,7 +1,8 @@
 """Export of a finished cell's network, in its evaluation form, to ONNX or `torch.export`, for tiles of one size.
 
-These networks cannot be exported with dynamic sizes. A small runner next to the file cuts images of any size into
-tiles of that size and blends the restored tiles as petlir does; for ONNX, it needs only numpy, Pillow and onnxruntime.
+petlir's networks cannot be exported for images of variable size. A small script next to the exported network cuts
+images of any size into tiles of the exported size and blends the restored tiles as petlir does; for ONNX, the script
+needs only numpy, Pillow and onnxruntime.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from petlir.benchmark.training.adaptation import folded
 from petlir.benchmark.writing import write_bytes, write_json
 
 FILES = {"onnx": "network.onnx", "torch": "network.pt2"}
-"""Format → the file of the network."""
+"""Export format → name of the network's file."""
 DESCRIPTION, RUNNER = "network.json", "run.py"
 TILE = 128
 """The default side of a tile, rounded up to a multiple of the network's padding."""
@@ -41,7 +42,7 @@ class OneHead(nn.Module):
         self.network, self.head = network, head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restore 1×3×T×T images in [0, 1]."""
+        """Restore 1×3×T×T tiles in [0, 1]."""
         restored: Tensor = self.network(images, self.head)
         return restored
 
@@ -67,7 +68,7 @@ def tile_size(network: Backbone, head: str, tile: int | None) -> TileSize:
     if network.window is not None:
         if tile not in (None, network.window):
             raise PetlirError(
-                f"tile {tile} does not fit {network.name}; it takes only {network.window}×{network.window}"
+                f"tile {tile} does not fit {network.name}, whose tiles are {network.window}×{network.window} pixels"
             )
         return TileSize(network.window, min(WINDOW_OVERLAP, network.window // 4), 0.0)
     multiple = network.multiple(head)
@@ -85,7 +86,7 @@ def export_network(
     plugins: Sequence[Path] = (),
     weights: Sequence[str] = (),
 ) -> float:
-    """Write a finished cell's network and a runner to a new folder; return the largest error on a tile of noise.
+    """Write a finished cell's network and a runner script to a new folder; return the largest error on a noise tile.
 
     The error is the absolute difference between the exported network and the original, on the scale 0..1.
 
@@ -95,7 +96,8 @@ def export_network(
         cell: the cell's folder, or any value accepted by `petlir restore --adapter`.
         out: a new or empty folder.
         form: `onnx` or `torch`.
-        tile: side of a tile in degraded pixels; by default 128 or the next multiple of the network's padding.
+        tile: side of a tile in pixels of the degraded image; the default is 128, rounded up to a multiple of the
+            network's padding.
         plugins: plugin files with which the cell was run.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
 
@@ -111,7 +113,7 @@ def export_network(
         raise PetlirError(f"{out} holds files; expected a new or empty folder")
     model = restorer(cell_folder(cell), "cpu", plugins, weights)
     if len(model.heads) > 1:
-        raise PetlirError(f"{cell} restores through {' and then '.join(model.heads)}; expected one head")
+        raise PetlirError(f"{cell} restores images by the heads {' and then '.join(model.heads)}; expected one head")
     head, network = model.heads[0], model.network
     size = tile_size(network, head, tile)
     with folded(network):
@@ -138,7 +140,7 @@ def export_network(
 def _check_installed() -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
-        raise PetlirError(f"export to ONNX needs {', '.join(missing)}: pip install 'petlir[onnx]'")
+        raise PetlirError(f"export to ONNX needs {', '.join(missing)}; run pip install 'petlir[onnx]'")
 
 
 def _exported(network: OneHead, example: Tensor, path: Path, form: str) -> Tensor:
@@ -153,7 +155,7 @@ def _exported(network: OneHead, example: Tensor, path: Path, form: str) -> Tenso
             return _through_onnx(program, example, path)
     except FAULTS as error:
         path.unlink(missing_ok=True)
-        raise PetlirError(f"{network.network.name} does not export to {form}: {told(error)}") from error
+        raise PetlirError(f"{network.network.name} cannot be exported to {form}: {told(error)}") from error
 
 
 def _through_onnx(program: torch.export.ExportedProgram, example: Tensor, path: Path) -> Tensor:

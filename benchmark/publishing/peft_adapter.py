@@ -1,4 +1,4 @@
-"""Export of low-rank updates as a LoRA adapter for Hugging Face peft; its keys name modules of the plain network."""
+"""Export of low-rank updates as a LoRA adapter for Hugging Face peft, whose keys name modules of the backbone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from petlir.benchmark.writing import write_bytes, write_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NEGLIGIBLE = 1e-9
-"""Singular values below this fraction of the largest are rounding errors; updates are computed in float64."""
+"""Singular values below this fraction of the largest count as rounding errors; updates are computed in float64."""
 
 
 @dataclass(frozen=True)
 class LowRankUpdate:
-    """An update W + up · down of a projection's weight.
+    """An update of a projection's weight from W to W + up · down.
 
     Attributes:
-        module: the projection's name in the plain network.
-        down: rank × inputs (× kernel).
-        up: outputs × rank (× 1 × 1).
+        module: the projection's name in the network without an adapter.
+        down: the factor of shape rank × inputs (× kernel).
+        up: the factor of shape outputs × rank (× 1 × 1).
     """
 
     module: str
@@ -44,10 +44,10 @@ def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
 
     Args:
         adapted: the network with its adapter, in evaluation mode.
-        plain: the same network with its pre-trained weights; both are converted to float64.
+        plain: the same network with its pre-trained weights; both networks are converted to float64.
 
     Returns:
-        One update for each changed projection; empty if the adapter cannot be merged, or changes anything else.
+        One update for each changed projection; an empty list if the adapter cannot be merged or changes other tensors.
     """
     before = plain.double().state_dict()
     with folded(adapted.double()) as whole:
@@ -69,7 +69,7 @@ def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
 
 
 def _factored(name: str, layer: nn.Linear | nn.Conv2d, change: Tensor) -> LowRankUpdate | None:
-    """Return a change of weights as two factors; None if this saves no storage or the layer is grouped."""
+    """Return a change of weights as two factors, or None if two factors save no storage or the layer is grouped."""
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         return None
     left, values, right = torch.linalg.svd(change.flatten(1), full_matrices=False)
@@ -85,7 +85,7 @@ def _factored(name: str, layer: nn.Linear | nn.Conv2d, change: Tensor) -> LowRan
 
 
 def write_peft(network: str, updates: Sequence[LowRankUpdate], out: Path) -> list[Path]:
-    """Write updates as a peft adapter, and return the files.
+    """Write updates as a peft adapter, and return the written files.
 
     `peft.PeftModel.from_pretrained(petlir.load(network).module, out)` loads this adapter.
     """

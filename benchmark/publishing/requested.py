@@ -1,7 +1,7 @@
 """Checks of a record's request (its cell, method and key) against the registered plugins.
 
-Only backbone, weights, method with options, task, track, seed, budget and rate are part of a request. Everything else
-in the cell and in its key is derived from the request.
+Only backbone, weights, method with options, task, track, seed, budget and rate are part of a request. All other parts
+of the cell and of its key are derived from the request.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.store import Store
 
 ELSEWHERE = ("engine", "plugin", "weights", "data")
-"""Key components that differ if another version, other weights or other images are installed."""
+"""Key components that differ if another version of the code, other weights or other images are installed."""
 
 MOST = 1000
 """The maximum number of combinations of required cells that are compared with the digest in a key."""
 
 
 def method_of(record: Done, context: Context) -> Method:
-    """Return the method that a record names, with its options.
+    """Return the method that a record names, with the recorded options.
 
     Raises:
         PetlirError: the backbone, the method or the task is not installed.
@@ -74,7 +74,7 @@ class Requests:
         self._planned: dict[Path, tuple[Planned, tuple[Path, ...]]] = {}
 
     def planner(self, record: Done) -> Planner:
-        """Return the planner of a record's track and budget."""
+        """Return the planner for a record's track and budget."""
         cell = record.cell
         regime = None if cell.regime == "none" else cell.regime
         asked = (cell.track, cell.steps or None, regime)
@@ -91,7 +91,7 @@ class Requests:
         return self._plan(place)[1]
 
     def check(self, place: Path) -> None:
-        """Compare the cell and its key with the request.
+        """Compare the record's cell and key with the cell and key derived from its request.
 
         Raises:
             Tampered: the record contains a cell that no request produces, or the key of another cell.
@@ -100,16 +100,16 @@ class Requests:
         record = self._records[place]
         said, expected = record.key_components, self._plan(place)[0]
         if cells.key(said) != record.key:
-            raise Tampered("its key is not the digest of its key components")
+            raise Tampered("the cell's key is not the digest of its key components")
         if wrong := [name for name in said.keys() | expected.parts if said.get(name) != expected.parts.get(name)]:
             if certain := sorted(set(wrong) - {*ELSEWHERE}):
-                raise Tampered(f"key components do not match its cell: {', '.join(certain)}")
+                raise Tampered(f"key components do not match the cell: {', '.join(certain)}")
             raise PetlirError(f"key components do not match this installation: {', '.join(sorted(wrong))}")
         check_same({"weights": record.digests.weights}, {"weights": expected.parts["weights"]})
         if expected.obstacle is not None:
-            raise Tampered(f"it is not applicable: {expected.obstacle}")
+            raise Tampered(f"the method is not applicable: {expected.obstacle}")
         if place != (named := Store(self._folder).cell_folder(record.cell, record.key)):
-            raise Tampered(f"its folder is called {place.name}; expected {named.name} for its key")
+            raise Tampered(f"the cell's folder is called {place.name}; expected {named.name} for its key")
 
     def selection(self, place: Path) -> RateSelection | None:
         """Return a tuned cell's learning-rate trials, which are shipped with the project or stored in the folder."""
@@ -145,14 +145,14 @@ class Requests:
         candidates = [self._candidates(need) for need in needs]
         for need, fitting in zip(needs, candidates, strict=True):
             if not fitting:
-                raise PetlirError(f"it requires {need}, which was not submitted")
+                raise PetlirError(f"the cell requires {need}, which was not submitted")
         if math.prod(map(len, candidates)) > MOST:
-            raise Tampered(f"{len(needs)} required cells were submitted in more than {MOST} combinations")
+            raise Tampered(f"the submission has more than {MOST} combinations of the {len(needs)} required cells")
         named = self._records[place].key_components.get("needs", "")
         for chosen in product(*candidates):
             if not needs or cells.digest([self._plan(one)[0].key for one in chosen]) == named:
                 return chosen
-        raise Tampered("its key was not computed from the required cells that were submitted")
+        raise Tampered("the cell's key was not computed from the required cells that were submitted")
 
     def _candidates(self, need: Cell) -> list[Path]:
         wanted = (need.backbone, need.label, need.task, need.track, need.seed)
@@ -171,7 +171,7 @@ def _check_cell(record: Done, method: Method, planner: Planner) -> None:
     names = [field.name for field in fields(Cell) if field.name not in ("rate", "options")]
     check_same(vars(said), {name: getattr(derived, name) for name in names})
     if (said.rate is None) != (not method.trains) or (derived.rate is not None and said.rate != derived.rate):
-        raise Tampered(f"the record says learning_rate {said.rate}, but the regime {said.regime} has {derived.rate}")
+        raise Tampered(f"the record says learning_rate {said.rate}, but the regime {said.regime} uses {derived.rate}")
     if not method.trains and not method.requires(said) and said.seed != 0:
-        raise Tampered(f"the record says seed {said.seed}, but nothing is trained or required: only seed 0 is valid")
+        raise Tampered(f"the record says seed {said.seed}; expected 0, since nothing is trained or required")
     check_same({"reference": record.cell.reference_or(method.reference)}, {"reference": method.reference})

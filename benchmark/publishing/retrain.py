@@ -1,4 +1,4 @@
-"""Retraining of a finished cell in a separate store, and comparison of the results."""
+"""Retraining of a finished cell in a separate store, and comparison of the results with the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
-"""The tolerance, in dB, of a set's mean PSNR after retraining on the same type of device, if none was measured."""
+"""The tolerance, in dB, of a set's mean PSNR after retraining on the same type of device, unless one was measured."""
 LOSSES = 0.01
 """The relative tolerance of a loss on the training curve after retraining."""
 
@@ -35,7 +35,7 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
         device: the device to train on.
 
     Raises:
-        PetlirError: retraining fails, or a value differs by more than the tolerance.
+        PetlirError: retraining fails, or a value differs from the record by more than the tolerance.
     """
     cell = record.cell
     with TemporaryDirectory(prefix="petlir-retrain-") as name:
@@ -49,7 +49,7 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
         raise PetlirError(f"retraining ended as {again.state}: {again.reason}")
     tolerance = measured(cell.label, cell.method, cell.task, TOLERANCE)
     gap, where = max(_gaps(record, again))
-    trained = f"retraining on {again.device} (the record: {record.device}) differs by"
+    trained = f"retraining on {again.device} (recorded on {record.device}) differs by"
     if gap > tolerance:
         raise PetlirError(f"{trained} {gap:.4f} dB on {where}; expected at most {tolerance} dB")
     for said, point in zip(record.curve, again.curve, strict=True):

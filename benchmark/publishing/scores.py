@@ -49,7 +49,7 @@ class ScoredImages:
     rows: Mapping[tuple[str, str, str, str], Score]
 
     def rules(self, pair: ImagePair, *, own: bool = False) -> dict[str, list[Protocol]]:
-        """Return the protocols of an image by restoration mode; `own` leaves out protocols that were added later."""
+        """Return the protocols of an image by restoration mode; `own` omits protocols added to the record later."""
         found: dict[str, list[Protocol]] = {}
         for name in self.own if own else self.record.cell.protocols:
             rule = protocol(name)
@@ -64,7 +64,7 @@ class ScoredImages:
         return any(not protocol(name).rounded for name in self.record.cell.protocols)
 
     def file(self, pair: ImagePair, way: str) -> Path:
-        """Return the path, in the cell's folder, of an image restored in this mode."""
+        """Return the path, in the cell's folder, of an image restored in the mode `way`."""
         return Path(kept_in(way, protocol(self.own[0]).way), pair.set, f"{pair.name}.png")
 
     def files(self) -> Iterator[Path]:
@@ -74,7 +74,7 @@ class ScoredImages:
 
 
 def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) -> ScoredImages:
-    """Return the scores of a record; there must be exactly one for each image, protocol and metric.
+    """Return the scores of a record, which must have exactly one score for each image, protocol and metric.
 
     Args:
         record: the record.
@@ -101,16 +101,18 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
             f"occurs {said[place]} times, expected {expected[place]}"
         )
     if protocol(record.protocols[0]).way != protocol(own[0]).way:
-        raise Tampered(f"the scores begin with {record.protocols[0]}; expected the restoration mode of {own[0]}")
+        raise Tampered(
+            f"the first protocol is {record.protocols[0]}; expected one with the restoration mode of {own[0]}"
+        )
     return found
 
 
 def check_files(folder: Path, scores: ScoredImages) -> None:
-    """Raise Tampered unless there is an image file for each score and no other file."""
+    """Raise Tampered unless each scored image has a file and there are no other files."""
     present = {path.relative_to(folder) for path in folder.glob("restored*/**/*") if path.is_file()}
     expected = set(scores.files())
     if missing := sorted(expected - present):
-        raise Tampered(f"{missing[0].as_posix()} is missing; the record scores it")
+        raise Tampered(f"{missing[0].as_posix()} is missing, but the record scores this image")
     if stray := sorted(present - expected):
         raise Tampered(f"{stray[0].as_posix()} is not an image that the record scores")
 
@@ -139,12 +141,12 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
     Args:
         scores: the record's scores.
         pair: the test image.
-        way: the restoration mode, e.g. `@tiles-48+x8`.
+        way: the restoration mode, such as `@tiles-48+x8`.
         image: the restored image; only the protocols that score images of this type, rounded or not, are compared.
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: a score differs; the message names the first one.
+        Tampered: a score differs from the record; the message names the first such score.
     """
     for rule in scores.rules(pair)[way]:
         if rule.rounded == isinstance(image, Tensor):
@@ -172,7 +174,7 @@ def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: a score differs, or an image is damaged.
+        Tampered: a score differs from the record, or an image is damaged.
     """
     digest = hashlib.sha256()
     for pair in scores.pairs:
@@ -191,7 +193,7 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
     """Compare the values of additional metrics with values computed from the stored images.
 
     Raises:
-        Tampered: a value, or the description of a metric, differs.
+        Tampered: a value, or the description of a metric, differs from the record.
         PetlirError: a metric cannot be computed here, or only by another version of its library.
     """
     metrics = scores.record.metrics
@@ -199,13 +201,15 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
     if unnamed := {name for table in scores.record.scores if table.protocol is None for name in table.values} - {
         *names
     }:
-        raise Tampered(f"metrics: {min(unnamed)} has values but is not described")
+        raise Tampered(f"metrics: {min(unnamed)} has values but no description")
     if not metrics:
         return
     if len(set(names)) < len(names) or any(
         metric.unavailable and any(scores.record.measured(metric.metric)) for metric in metrics
     ):
-        raise Tampered(f"metrics: expected each metric once, with either values or a reason: {', '.join(names)}")
+        raise Tampered(
+            f"metrics: expected each metric once, with values or the reason why there are none: {', '.join(names)}"
+        )
     first, read = protocol(scores.own[0]), stored(folder, scores)
     images = {f"{pair.set}/{pair.name}": partial(_both, read, pair, first) for pair in scores.pairs}
     registered = context.plugins.registered_metrics()
@@ -213,7 +217,7 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
     chosen = choose(",".join(metric.metric for metric in available), registered)
     for said, derived in zip(available, measured(chosen, images, device, registered), strict=True):
         if derived.unavailable is not None or derived.library != said.library:
-            why = derived.unavailable or f"{derived.library} is installed, the record has {said.library}"
+            why = derived.unavailable or f"{derived.library} is installed, but the record was made with {said.library}"
             raise PetlirError(f"metric {said.metric} cannot be computed again: {why}")
         check_same({"better": said.better, "colour": said.colour}, {"better": derived.better, "colour": derived.colour})
         _check_values(list(scores.record.measured(said.metric)), scores.pairs, derived)

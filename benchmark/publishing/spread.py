@@ -1,7 +1,7 @@
 """The spread of re-runs: how much the scores of a cell differ if its training images are perturbed by 1e-6.
 
-Rounding differs between processors and numbers of threads, and training amplifies it. The spread measured here is the
-tolerance within which a retrained cell agrees with its record.
+Rounding differs between processors and numbers of threads, and training amplifies the differences. The spread measured
+here is the tolerance within which a retrained cell agrees with its record.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_bytes
 
 PERTURBATION = 1e-6
-"""Standard deviation of the noise on degraded training crops in [0, 1]."""
+"""The standard deviation of the noise that is added to degraded training crops in [0, 1]."""
 COLUMNS = (*tolerance.COLUMNS, "runs", "cells")
 Means = dict[str, float]
 """The mean PSNR in dB by image set and protocol."""
@@ -43,8 +43,8 @@ def spread(runs: Sequence[Sequence[float]]) -> float:
     """Return the difference in dB that 95 % of the pairs of runs of one cell do not exceed.
 
     The scores of a cell's runs are assumed to be normally distributed with the same variance for all cells. The
-    difference is then t · s · √2, where s is the pooled standard deviation and t is the 97.5 % quantile of Student's t
-    distribution with the pooled degrees of freedom.
+    returned difference is t · s · √2, where s is the pooled standard deviation and t is the 97.5 % quantile of
+    Student's t distribution with the pooled degrees of freedom.
 
     Args:
         runs: the scores of each cell's runs, at least two per cell.
@@ -62,7 +62,7 @@ def rerun(record: Done, context: Context, device: str, seed: int) -> Means:
     Args:
         record: the record of a cell that requires no other cells.
         context: plugins, images and weights.
-        device: where to train.
+        device: the device to train on.
         seed: seed of the perturbation.
     """
     cell = record.cell.request()
@@ -84,7 +84,7 @@ def measure(records: Iterable[Done], context: Context, device: str, again: int) 
     Args:
         records: trained cells, e.g. one seed of each method on each task.
         context: plugins, images and weights.
-        device: where to train.
+        device: the device to train on.
         again: number of perturbed runs per cell.
     """
     groups: dict[tuple[str, str], list[Done]] = defaultdict(list)
@@ -116,7 +116,7 @@ def left(records: Iterable[Done], path: Path) -> list[Done]:
 
 
 def _rows(path: Path) -> list[dict[str, object]]:
-    """Return the rows of a table of tolerances; there are none if the file does not exist.
+    """Return the rows of a table of tolerances, or an empty list if the file does not exist.
 
     Raises:
         PetlirError: the table is damaged.

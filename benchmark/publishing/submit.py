@@ -25,14 +25,14 @@ from petlir.benchmark.weights.sources import sha256
 def submit(
     store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool, plugins: Plugins | None = None
 ) -> int:
-    """Write an archive of all finished cells; return their number.
+    """Write an archive of all finished cells; return the number of cells.
 
     Args:
         store: the folder of the records.
         out: the archive to write.
         by: name of the submitter.
-        tuning: how learning rates and options were chosen, and with how many trials; None to derive this from the
-            records.
+        tuning: how learning rates and options were chosen, and with how many trials, or None to describe the choice
+            from the records.
         used_test_data: whether any choice used test data.
         plugins: plugins whose source files are packed if the store lacks them.
 
@@ -88,7 +88,7 @@ def _files(folders: list[Path]) -> Iterator[Path]:
 
 
 def _trials(store: Path, done: Mapping[Path, Done]) -> Iterator[Path]:
-    """Yield the trials of the cells' learning rates."""
+    """Yield the files of the trials of the cells' learning rates."""
     tuned = {_named(vars(record.cell)) for record in done.values() if record.cell.regime == "tuned"}
     for path in sorted(store.glob("tuning/**/*.json")):
         if _named(json.loads(path.read_text(encoding="utf-8"))["cell"]) in tuned:
@@ -114,7 +114,7 @@ def _sources(store: Path, done: Mapping[Path, Done], plugins: Plugins | None) ->
 
 
 def _tuning(done: Mapping[Path, Done]) -> str:
-    """Return how learning rates were chosen, according to the records."""
+    """Return a description of how learning rates were chosen, according to the records."""
     said = {
         "tuned": "learning rates by `petlir tune`, the same grid for every method",
         "paper": "AdamW at 1e-4, nothing tuned",

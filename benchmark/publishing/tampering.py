@@ -16,11 +16,11 @@ def check_same(said: Mapping[str, object], derived: Mapping[str, object], where:
     """Compare each derived value with the value in the record.
 
     Raises:
-        Tampered: a value differs; the message names the first one.
+        Tampered: a value differs from the record; the message names the first such value.
     """
     for name, value in derived.items():
         if said[name] != value:
-            raise Tampered(f"{where}the record says {name} {_short(said[name])}, but it is {_short(value)}")
+            raise Tampered(f"{where}the record says {name} {_short(said[name])}; expected {_short(value)}")
 
 
 def check_near(
@@ -34,7 +34,7 @@ def check_near(
     if said == derived:
         return
     if said is None or derived is None or not abs(float(said) - float(derived)) <= tolerance:
-        raise Tampered(f"{where}the record says {name} {said}, but it is {derived}")
+        raise Tampered(f"{where}the record says {name} {said}; expected {derived}")
 
 
 def check_share(name: str, said: float, derived: float, share: float) -> None:

@@ -131,7 +131,7 @@ def test_the_autoencoder_is_trained_first_and_the_card_states_its_limit(tmp_path
         save(tmp_path / "photos" / f"{number}.png", draw([number], 140, 150))
     plugins = Plugins({}, {"denoise_30": find().task("denoise_30")}, {"small": small}, {})
     lines = list(pretrain_backbone(plugins, "prod", "small", tmp_path, images=tmp_path / "photos", steps=2))
-    assert lines[1] == "the autoencoder of small on clean images, then the whole network"
+    assert lines[1] == "training the autoencoder of small on clean images, then the whole network"
     first = torch.load(tmp_path / "small.autoencoder.checkpoint", weights_only=True)["network"]
     start = small().state_dict()
     changed = {name.split(".")[0] for name, tensor in first.items() if not torch.equal(tensor, start[name])}

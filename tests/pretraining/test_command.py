@@ -44,7 +44,8 @@ def test_a_run_leaves_weights_that_load_and_a_card(recipe, folder, tmp_path):
     out = tmp_path / "out"
     arguments = (SMALL, recipe, "conv-tiny", out)
     lines = list(pretrain_backbone(*arguments, images=folder, steps=2, device="cpu"))
-    assert lines[0].startswith(f"pre-training conv-tiny, {recipe}: 2 steps of 8 crops; 400 patches of 256×256 of")
+    start = f"pre-training conv-tiny with the recipe {recipe}: 2 steps of 8 crops from 400 patches of 256×256 of"
+    assert lines[0].startswith(start)
     assert lines[-1] == f"written: {out / 'conv-tiny.safetensors'}"
     assert {path.name for path in out.iterdir()} == {
         f"conv-tiny.{end}" for end in ("safetensors", "json", "checkpoint")
@@ -190,7 +191,7 @@ def test_what_is_chosen_is_all_that_is_seen():
         ),
         (
             ["self-supervised", "--without", "noise,gaussian blur,rain,resize"],
-            "petlir: --without leaves nothing of the",
+            "petlir: --without leaves out every part of the",
         ),
         (["prod", "--only", "nosie"], "petlir: unknown degradation of the recipe prod 'nosie'; did you mean 'noise'?"),
         (["prod", "--only", "noise", "--without", "jpeg"], "petlir: --without and --only are both given"),

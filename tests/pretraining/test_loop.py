@@ -94,5 +94,5 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
         head, degraded, clean = batch(step)
         return head, degraded, clean * (math.nan if step else 1)
 
-    with pytest.raises(PetlirError, match="the loss is nan at step 2; expected a number"):
+    with pytest.raises(PetlirError, match="the loss is nan at step 2; expected a finite number"):
         list(train(network(), broken, RECIPE, tmp_path / "c"))

@@ -110,10 +110,10 @@ def more_ways(folder: Path) -> None:
 
 
 FILED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "key of a cell that was not run": (key_of_another, "key components do not match its cell: seed"),
-    "no key components": (no_components, "key components do not match its cell: "),
+    "key of a cell that was not run": (key_of_another, "key components do not match the cell: seed"),
+    "no key components": (no_components, "key components do not match the cell: "),
     "budget": (another_budget, "the record says curve steps"),
-    "folder": (another_folder, "its folder is called"),
+    "folder": (another_folder, "the cell's folder is called"),
     "adapter of another size": (larger_adapter, "but lora"),
     "rank beyond the adapter": (huge_rank, "but adapter.safetensors holds"),
     "damaged adapter": (damaged_adapter, "adapter.safetensors is damaged"),
@@ -136,7 +136,7 @@ def test_what_a_submission_holds_is_its_own(lab, forged, change, line):
     ("change", "level", "line"),
     [
         (another_engine, "claimed", "key components do not match this installation: engine"),
-        (tuned_without_trials, "re-scored", "the trials of its learning rate are not in the submission"),
+        (tuned_without_trials, "re-scored", "the trials of the cell's learning rate are not in the submission"),
     ],
 )
 def test_what_cannot_be_derived_here_is_not_believed(lab, forged, change, level, line):
@@ -190,7 +190,7 @@ def test_the_untrained_counts_once(lab, tmp_path):
     forging.edit(cell, cell_of(seed=1))
     forging.rekey(tmp_path / "store", cell, {"seed": "1"})
     (found,) = verify(tmp_path / "store", Check(lab.context(), "cpu", 1, 0, random.Random(0)))
-    assert (found.level, "only seed 0 is valid" in found.why) == ("", True), found.why
+    assert (found.level, "expected 0, since nothing is trained" in found.why) == ("", True), found.why
 
 
 def test_no_images_no_level(lab):

@@ -60,7 +60,7 @@ STATED: dict[str, tuple[Callable[[Record], None], str]] = {
     "simulated": (cell_of(simulated="simulated camera noise"), "the record says simulated"),
     "column's note": (cell_of(data_label="real photographs"), "the record says data_label"),
     "reference": (cell_of(reference=True), "the record says reference"),
-    "regime": (cell_of(regime="tuned"), "do not match its cell: rate"),
+    "regime": (cell_of(regime="tuned"), "do not match the cell: rate"),
     "no rate": (cell_of(learning_rate=None), "the record says learning_rate None"),
     "rate": (cell_of(learning_rate=3e-3), "the record says learning_rate"),
     "batch": (cell_of(batch_size=64), "the record says batch_size"),
@@ -71,7 +71,7 @@ STATED: dict[str, tuple[Callable[[Record], None], str]] = {
     "unknown option": (cell_of(options={"rank": 2, "best": True}), "options of lora do not fit"),
     "few options": (cell_of(options={"rank": 2}), "the record says options"),
     "smoke": (lambda record: record.update(smoke=False), "the record says smoke"),
-    "converged": (converged, "convergence: no rate was tuned"),
+    "converged": (converged, "convergence: expected no value"),
     "trainable": (costs_of(trainable=1), "the record says trainable 1"),
     "stored bytes": (costs_of(stored_bytes=1), "the record says stored_bytes 1"),
     "total": (costs_of(total=10**9), "the record says total"),
@@ -97,7 +97,7 @@ STATED: dict[str, tuple[Callable[[Record], None], str]] = {
     "test images": (lambda record: record["digests"].update(data="0" * 64), "the digest of its test images"),
     "device": (lambda record: record["environment"].update(device="none"), "expected the device that the cell ran on"),
     "date": (lambda record: record.update(finished="2999-01-01T00:00:00+00:00"), "or in the future"),
-    "key": (lambda record: record.update(key="0" * 64), "its key is not the digest"),
+    "key": (lambda record: record.update(key="0" * 64), "the cell's key is not the digest"),
 }  # fmt: skip
 
 
