@@ -1,4 +1,4 @@
-"""The origins of submitted records in a store, their levels of verification, and their presentation."""
+"""The origins and verification levels of submitted records in a store, and the removal of unverified values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def origins(store: Path) -> dict[str, Origin]:
     """Return the origins of a store's submitted cells by key; all other cells were run in this store.
 
     Raises:
-        PetlirError: the file is damaged.
+        PetlirError: `verification.json` is damaged.
     """
     path = store / FILE
     if not path.exists():

@@ -21,11 +21,11 @@ WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
-    """Return the fields of view: `whole`, `tiles-SIDE`, or both; only images restored with the first are stored.
+    """Return the fields of view in which a cell is evaluated: `whole`, `tiles-SIDE`, or both in this order.
 
     Args:
         backbone: the network.
-        method: the method applied to it.
+        method: the method applied to the network.
         patch: side of the training crops.
     """
     if backbone.window is not None:
@@ -36,10 +36,10 @@ def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
 def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
     """Return the protocol ids of a record, e.g. `y-crop4@tiles-48`.
 
-    An id without a field of view is returned once with each field of view in `seen`.
+    A protocol id without a field of view is returned once with each field of view in `seen`.
 
     Raises:
-        PetlirError: a name is not a protocol.
+        PetlirError: a name is not a protocol id.
     """
     rules = [protocol(name) for name in names]
     meant = (rule if rule.seen else replace(rule, seen=view) for view in seen for rule in rules)
