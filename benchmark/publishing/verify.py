@@ -3,7 +3,7 @@
 Each level includes the one before it:
 
     claimed      every file matches the manifest, and every record is complete
-    re-scored    key, cell and sizes follow from the request, and the images give the recorded scores
+    re-scored    key, cell and sizes follow from the request; the stored images give the recorded scores
     re-inferred  the adapter reproduces some of the images, which the verifier draws at random
     re-trained   retraining gives the same scores
 
@@ -77,7 +77,7 @@ class Check:
 
     Attributes:
         context: plugins, images and weights.
-        device: where to restore and train.
+        device: the device on which to restore and train.
         images: number of images per cell to restore again, at least 1.
         retrain: number of cells to retrain; the cells that they require are retrained as well.
         draw: the random number generator that draws the images and cells to check, unpredictable for submitters.
@@ -202,7 +202,7 @@ class _Verifier:
             adapters.check_file(place, record)
         self._requests.check(place)
         if not kept and record.digests.adapter is not None:
-            raise PetlirError(f"the adapter of {record.cell.label} is not stored here")
+            raise PetlirError(f"the adapter of {record.cell.label} is not stored in this folder")
         planner, needs = self._requests.planner(record), self._requests.needs(place)
         shape = adapters.without_values(place, record, method, planner)
         check_description(record, shape, [self._records[need] for need in needs], context)

@@ -37,8 +37,8 @@ def origins(store: Path) -> dict[str, Origin]:
 def attributed(record: Record, origin: Origin | None) -> Record:
     """Return a record with its origin; a submitted record loses the values that verification did not recompute.
 
-    Times, peak memory and energy were measured by the submitter. The training curve is recomputed only by retraining,
-    and the doubling test only if the project ships its trials.
+    Times, peak memory and energy were measured only by the submitter. The training curve is recomputed only by
+    retraining, and the doubling test only if the project ships its trials.
     """
     if origin is None:
         return record

@@ -9,7 +9,7 @@ from petlir.benchmark.records.types import Count, Name, Number, PathName, Record
 
 
 class Accumulation(RecordPart):
-    """Gradient accumulation: each batch was processed in parts, after memory ran out.
+    """Gradient accumulation: each batch was processed in parts, because memory ran out.
 
     `batch_statistics` is true if the method uses batch statistics; these then cover only a part of each batch, and the
     cell is not ranked.
@@ -50,7 +50,7 @@ class RecordedCell(RecordPart):
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, for display."""
+        """The cell's title, for display: backbone, label, task and seed."""
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
 
     @property

@@ -212,7 +212,7 @@ class _Scored(RecordFields):
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, for display."""
+        """The cell's title, for display: backbone, label, task and seed."""
         return self.cell.title
 
     @property

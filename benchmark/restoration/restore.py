@@ -64,8 +64,8 @@ def restore(
 ) -> Tensor:
     """Restore images of any size.
 
-    By default, a network with a fixed window processes windows, and images smaller than a window are padded by
-    reflection. A network without a fixed window processes the whole image if a forward pass stays within
+    By default, a network with a fixed window processes an image window by window, and images smaller than a window are
+    padded by reflection. A network without a fixed window processes the whole image if a forward pass stays within
     `memory_bytes`, and tiles otherwise. Blending weights rise linearly over the overlap of two tiles to avoid seams.
     For a network without a fixed window, a tile has weight 0 in the outer third of the overlap, where only its
     neighbour is used. If the receptive field of the network extends no further than this outer third, tiles give the
@@ -204,7 +204,7 @@ class Tiles:
         return replace(self, overlap=overlap)
 
     def through(self, forward: Forward, images: Tensor, scale: int) -> Tensor:
-        """Pass images through a network in tiles."""
+        """Pass images through a network tile by tile."""
         rows, columns = (evenly(length, self.side, self.overlap, scale, self.left) for length in images.shape[-2:])
         return blend(forward, images, rows, columns, self.at_once)
 

@@ -90,7 +90,7 @@ class Dispatcher:
 
 
 def _found(job: Job, event: Event, put: Put) -> int:
-    """Pass the record that a worker has written to `put`."""
+    """Read the record that a worker has written, and pass it to `put`."""
     if not event.result.get("recorded"):  # the store is not writable: every other cell would fail too
         raise PetlirError(str(event.result.get("reason")))
     put(read_record(job.store.fetch(job.folder / RECORD, newest=True)))

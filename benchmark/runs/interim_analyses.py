@@ -32,7 +32,7 @@ def stated(store: Store) -> list[SpendingPlan]:
 
 
 def state(store: Store, new: Sequence[SpendingPlan]) -> None:
-    """Write the plans to the store before the first analysis.
+    """Write the plans of interim analyses to the store, before the first analysis.
 
     Raises:
         PetlirError: other plans were stated for the same cells.

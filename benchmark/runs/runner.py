@@ -158,14 +158,14 @@ def _executor(
 def local_executor(
     store: Store, device: str, workers: int | None, cell_timeout: float | None = None
 ) -> tuple[Executor, int]:
-    """Return an executor on this machine, which shares the store with other runs, and its number of workers."""
+    """Return a local executor that shares the store with other runs, and the number of its workers."""
     specs = workers_on(device, workers)
     return _shared(_executor("local", specs, store, cell_timeout=cell_timeout)), len(specs)
 
 
 @contextmanager
 def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
-    """Mirror records to MLflow inside the block; by default to the store's own database."""
+    """Mirror records to MLflow inside a `with` block, by default to the store's own database."""
     mirror = Mirror(uri or default_uri(store.root), _warn, store.root)
     try:
         yield mirror
@@ -176,7 +176,7 @@ def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
 def _memory(
     planner: Planner, planned: Sequence[Planned], index: Index, engine: str, device: str, specs: Sequence[WorkerSpec]
 ) -> Callable[[Planned], int]:
-    """Return a function that predicts a cell's device memory; in a local run, warn of cells that do not fit the device."""
+    """Return a function that predicts a cell's memory; in a local run, warn of cells that do not fit the device."""
     here = engine == "local"
     scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else use only cached counts
     predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)

@@ -1,8 +1,8 @@
-"""Fields of view: the part of an image that a network reads at once in evaluation.
+"""Fields of view; a field of view is the part of an image that a network reads at once in evaluation.
 
 The field of view is part of every protocol id in a record. An operator over the whole image (Fourier transform, spatial
-softmax, global pooling) reads only crops in training, so scores depend on the field of view. For networks with such an
-operator, scores are reported both for the whole image and for tiles as large as the training crops.
+softmax, global pooling) reads only crops in training, so scores depend on the field of view. For networks with an
+operator over the whole image, scores are reported both for the whole image and for tiles as large as training crops.
 """
 
 from __future__ import annotations

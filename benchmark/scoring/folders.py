@@ -74,7 +74,7 @@ class FolderPair:
     alignment: Alignment
 
     def read(self, warn: Warn = silent) -> tuple[Pixels, Pixels, int]:
-        """Return both images, H×W×3, with the same size, and the larger of their peaks.
+        """Return both images, H×W×3 and of the same size, and the larger of their peak values.
 
         `warn` receives a line for each part of a file that is not read.
         """

@@ -20,7 +20,7 @@ class Registered:
 
     Attributes:
         make: builds the metric with its defaults; PSNR and SSIM then use the protocol `rgb`.
-        library: the library that computes the metric, with its version.
+        library: the library that computes the metric, with the library's version.
     """
 
     make: Callable[[], Metric]

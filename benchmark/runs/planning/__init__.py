@@ -76,7 +76,7 @@ class Planner:
         return self._missed if self.cells else []
 
     def cell_of(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
-        """Return the cell of a method on the track; a learning rate that needs tuning is not chosen yet."""
+        """Return a method's cell on the request's track; a learning rate that needs tuning is not chosen yet."""
         steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):

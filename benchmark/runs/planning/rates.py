@@ -75,7 +75,7 @@ class Rates:
         return found if found.complete else None
 
     def left(self, cell: Cell) -> tuple[int, int]:
-        """Return the numbers of trials and half trials that are still needed to choose a cell's rate."""
+        """Return how many trials, and how many half trials (with half of the steps), a cell's selection still needs."""
         found = self._tried(cell)
         return max(0, TRIALS - len(found.trials)), int(not found.complete)
 
@@ -128,7 +128,7 @@ class Rates:
             self._try({trial.key: trial for trial in trials}, runs_on)
 
     def _open(self, cell: Cell) -> list[PendingTrial]:
-        """Return the trials to run next: all rates of the grid, then one rate at a time, finally the half trial."""
+        """Return the next trials: all rates of the grid, then single rates, finally the trial with half of the steps."""
         found = self._tried(cell)
         if found.complete:
             return []

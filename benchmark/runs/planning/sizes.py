@@ -41,7 +41,7 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Return the memory of training in bytes, with gradients and AdamW's moments; a pass reads a `share` of a batch."""
+        """Return the bytes of training, with gradients and AdamW's moments, if a pass reads a `share` of the batch."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
@@ -105,7 +105,7 @@ def _attention(
 
 @contextmanager
 def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
-    """Collect the storages saved for the backward pass, of tensors that have no values and thus no memory addresses.
+    """Collect the storages saved for the backward pass; tensors without values have no memory addresses to compare.
 
     For tensors with values, see `costs.saved_for_backward_bytes`.
     """
