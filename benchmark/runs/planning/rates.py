@@ -128,7 +128,7 @@ class Rates:
             self._try({trial.key: trial for trial in trials}, runs_on)
 
     def _open(self, cell: Cell) -> list[PendingTrial]:
-        """Return the next trials: all rates of the grid, then single rates, finally the trial with half of the steps."""
+        """Return the next trials: those of the grid, then single rates, finally the trial with half of the steps."""
         found = self._tried(cell)
         if found.complete:
             return []
