@@ -1,6 +1,7 @@
-"""Restore images with an exported network: `python run.py IN OUT`. It needs numpy, Pillow and onnxruntime (or torch).
+"""Restore images with an exported network: `python run.py IN OUT`.
 
-IN is an image or a folder of images; OUT is a folder. Images of any size are cut into overlapping tiles.
+IN is an image or a folder of images; OUT is a folder. Images of any size are cut into overlapping tiles. The script
+needs numpy, Pillow and onnxruntime (or torch).
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Forward = Callable[[Floats], Floats]
-"""A function that maps a 1×3×T×T tile in [0, 1] to a restored 1×3×sT×sT tile."""
+"""A function that maps a 1×3×T×T tile in [0, 1] to a restored 1×3×sT×sT tile, where s is the scale."""
 
 
 def starts(length: int, side: int, overlap: int) -> list[int]:
-    """Return the positions of tiles along a length: as few tiles as possible, with at least this overlap."""
+    """Return the start positions of the fewest tiles that cover an axis and overlap by at least `overlap`."""
     count = 1 + -(-(length - side) // (side - overlap))
     return [round(place) for place in np.linspace(0, length - side, count)]
 
 
 def axis_weights(places: list[int], side: int, overlap: int, scale: int, left: float) -> Floats:
-    """Return the weights of each tile along one axis; they sum to 1 at each output pixel."""
+    """Return the blending weights of each tile along one axis; at each output pixel, the tiles' weights sum to 1."""
     shared, margin = overlap * scale, int(overlap * scale * left)
     edge = np.clip((np.arange(1, shared + 1) - margin) / (shared + 1 - 2 * margin), 0, 1)
     weights = np.ones((len(places), side * scale))
@@ -53,7 +54,7 @@ def mirrored(image: Floats, side: int) -> Floats:
 
 
 def restore(forward: Forward, image: Floats, tile: int, overlap: int, scale: int, left: float) -> Floats:
-    """Restore a 1×3×H×W image in [0, 1] to 1×3×sH×sW in tiles; the output is not clipped."""
+    """Restore a 1×3×H×W image in [0, 1] tile by tile; return a 1×3×sH×sW image, not clipped, where s is the scale."""
     height, width = image.shape[2:]
     padded = mirrored(image, tile)
     rows, columns = (starts(length, tile, overlap) for length in padded.shape[2:])
@@ -67,7 +68,7 @@ def restore(forward: Forward, image: Floats, tile: int, overlap: int, scale: int
 
 
 def load(path: Path) -> Forward:
-    """Load the network of an ONNX or `torch.export` file."""
+    """Load the network from an ONNX or `torch.export` file."""
     if path.suffix == ".onnx":
         import onnxruntime
 
@@ -87,7 +88,7 @@ def read(path: Path) -> Floats:
 
 
 def main() -> None:
-    """Restore the images named on the command line."""
+    """Restore the image or the folder of images named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, help="an image or a folder of images")
     parser.add_argument("out", type=Path, help="a folder for the restored images")

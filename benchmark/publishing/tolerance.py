@@ -14,17 +14,17 @@ its name.
 """
 COLUMNS = ("method", "task", "tolerance_db")
 FLOOR = 1e-3
-"""The smallest tolerance in dB: a few re-runs may by chance differ less than runs on different processors do."""
+"""The smallest tolerance, in dB: a few repeated runs may happen to differ less than runs on different processors."""
 
 
 def measured(label: str, method: str, task: str, otherwise: float, table: Path = TABLE) -> float:
-    """Return the measured tolerance of a method on a task in dB, but at least `FLOOR`.
+    """Return the measured tolerance, in dB and at least `FLOOR`, for the scores of a method on a task.
 
     Args:
-        label: the label of the method's row, which takes precedence over `method`.
+        label: the method's label; a row of the table for this label takes precedence over a row for `method`.
         method: the method's name.
         task: the task's label.
-        otherwise: the tolerance to return if there is no measurement.
+        otherwise: the tolerance to return if the table has no row for the method and the task.
         table: the file of measurements; it may be missing.
 
     Raises:
@@ -36,7 +36,7 @@ def measured(label: str, method: str, task: str, otherwise: float, table: Path =
 
 
 def read(table: Path) -> dict[tuple[str, str], float]:
-    """Return the tolerances of a table by label and task; there are none if the file does not exist.
+    """Return a table's tolerances by method (label or name) and task; empty if the file does not exist.
 
     Raises:
         PetlirError: the table is damaged.

@@ -3,12 +3,12 @@
 Each level includes the one before it:
 
     claimed      every file matches the manifest, and every record is complete
-    re-scored    key, cell and sizes follow from the request, and the images give the recorded scores
+    re-scored    key, cell and sizes follow from the request; the stored images give the recorded scores
     re-inferred  the adapter reproduces some of the images, which the verifier draws at random
     re-trained   retraining gives the same scores
 
-A cell's level is at most the lowest level of the cells that it requires. Times, energy and the environment are not
-verified.
+A cell is re-inferred or re-trained only if every cell that it requires has at least the same level. Times, energy and
+the environment are not verified.
 """
 
 from __future__ import annotations
@@ -42,21 +42,22 @@ from petlir.benchmark.store import Store
 
 CLAIMED, RE_SCORED, RE_INFERRED, RE_TRAINED = LEVELS
 SCORE_TOLERANCE = 1e-6
-"""The tolerance, in dB and SSIM, of scores recomputed from the same 8-bit images."""
+"""The tolerance, for PSNR in dB and for SSIM, of scores recomputed from the same 8-bit images."""
 INFERENCE_TOLERANCE = 0.01
-"""The largest tolerance, in dB and SSIM, of scores after rerunning the restoration. Measured tolerances may be larger,
-because they also include the spread of training.
+"""The largest tolerance, for PSNR in dB and for SSIM, of scores after rerunning the restoration.
+
+Measured tolerances may be larger, because they also include the differences between repeated training runs.
 """
 
 
 @dataclass(frozen=True)
 class VerifiedCell:
-    """The level that a cell reached.
+    """The level of verification that a cell reached.
 
     Attributes:
         key: the cell's key.
         cell: the name of the cell's folder.
-        level: one of `LEVELS`; empty if the cell is inconsistent.
+        level: one of `LEVELS`; empty if the cell's record is inconsistent.
         why: the reason why the cell did not reach the next level.
         folder: the cell's folder, relative to the store or the unpacked archive.
         convergence: whether the project ships the doubling test of the cell's learning rate.
@@ -76,10 +77,10 @@ class Check:
 
     Attributes:
         context: plugins, images and weights.
-        device: where to restore and train.
-        images: number of images per cell whose restoration is rerun, at least 1.
+        device: the device on which to restore and train.
+        images: number of images per cell to restore again, at least 1.
         retrain: number of cells to retrain; the cells that they require are retrained as well.
-        draw: the random generator that chooses images and cells; submitters must not be able to predict it.
+        draw: the random number generator that draws the images and cells to check, unpredictable for submitters.
     """
 
     context: Context
@@ -135,7 +136,7 @@ class _Verifier:
 
     Args:
         folder: a store or an unpacked archive.
-        records: the finished cells by folder.
+        records: the records of the finished cells, by cell folder.
         check: the settings.
         complete: whether every image and adapter must be present, as in an archive.
     """
@@ -167,7 +168,7 @@ class _Verifier:
         return self._verdicts[place]
 
     def _levels(self, place: Path, record: Done) -> Iterator[str]:
-        """Yield each level that a cell reaches, then raise an exception that explains why the next level fails."""
+        """Yield each level that a cell reaches; if a check fails, raise an exception with the reason."""
         shape, rows = self._described(place, record)
         cell, context = record.cell, self._check.context
         stored = self._complete or any(place.glob("restored*"))
@@ -191,7 +192,7 @@ class _Verifier:
             yield RE_TRAINED
 
     def _described(self, place: Path, record: Done) -> tuple[AdaptedModel, scores.ScoredImages]:
-        """Check what can be checked without weights; return the model, without values, and the scores by image."""
+        """Check what can be checked without weights; return the model, with shapes only, and the recorded scores."""
         context = self._check.context
         if place in self._twins:
             raise Tampered(self._twins[place])
@@ -201,7 +202,7 @@ class _Verifier:
             adapters.check_file(place, record)
         self._requests.check(place)
         if not kept and record.digests.adapter is not None:
-            raise PetlirError(f"the adapter of {record.cell.label} is not stored here")
+            raise PetlirError(f"the adapter of {record.cell.label} is not stored in this folder")
         planner, needs = self._requests.planner(record), self._requests.needs(place)
         shape = adapters.without_values(place, record, method, planner)
         check_description(record, shape, [self._records[need] for need in needs], context)
@@ -212,7 +213,7 @@ class _Verifier:
         return shape, scores.scored_images(record, pairs, own)
 
     def _check_step(self, record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
-        """Check the FLOPs and bytes of a training step in a store's record, which may follow older counting rules."""
+        """Check the recorded FLOPs and bytes of a training step; records in a store may follow older counting rules."""
         try:
             inference.check_step(record, model, shape)
         except Tampered as error:
@@ -221,7 +222,7 @@ class _Verifier:
     def _check_inference(
         self, place: Path, record: Done, rows: scores.ScoredImages, decibel: float, stored: bool
     ) -> AdaptedModel:
-        """Rerun the restoration of some images, or of all images if no images are stored; return the network."""
+        """Restore some images again, or all images if no restored images are stored; return the network."""
         context, check = self._check.context, self._check
         self._check_needs(self._requests.needs(place), RE_INFERRED)
         check_rate(record, self._requests.selection(place) if record.cell.regime == "tuned" else None)
@@ -243,7 +244,7 @@ class _Verifier:
                 raise PetlirError(f"it requires {need.name}, which is {found or 'tampered with'}")
 
     def _required(self, place: Path) -> set[Path]:
-        """Return the folders of all cells that a cell requires, directly or not; empty if its request is not valid."""
+        """Return the folders of all directly or indirectly required cells; empty if the cell's request is invalid."""
         try:
             needs = self._requests.needs(place)
         except (PetlirError, *FAULTS):
@@ -252,7 +253,7 @@ class _Verifier:
 
 
 def _twins(records: Mapping[Path, Done]) -> dict[Path, str]:
-    """Return the cells that duplicate another cell, with a reason for each; either of the two may be the copy."""
+    """Return the folders of cells that duplicate another cell, with the reasons; either cell may be the copy."""
     keys = Counter(record.key for record in records.values())
     found = {place: "another cell has the same key" for place, record in records.items() if keys[record.key] > 1}
     trained = [place for place, record in records.items() if record.cell.regime != "none" and place not in found]

@@ -17,13 +17,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def environment(device: str, deterministic: bool, threads: int, precision: str) -> dict[str, object]:
-    """Return the `environment` of a record.
+    """Return the current environment as the field `environment` of a record.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`; a GPU is recorded by its product name.
         deterministic: whether torch was restricted to deterministic kernels.
-        threads: CPU threads of the cell.
-        precision: precision of training, e.g. `float32`.
+        threads: number of CPU threads that the cell uses.
+        precision: numerical precision of training, e.g. `float32`.
     """
     revision, dirty = git_state(CHECKOUT)
     libraries = {name: _version(name) for name in LIBRARIES} | {"JPEG encoder": encoder()}
@@ -44,7 +44,7 @@ def environment(device: str, deterministic: bool, threads: int, precision: str) 
 
 
 def git_state(checkout: Path) -> tuple[str | None, bool | None]:
-    """Return a checkout's revision and whether it has changes; (None, None) for a folder that is not a checkout."""
+    """Return a checkout's git revision and whether it has uncommitted changes; (None, None) outside a checkout."""
     top = _git(checkout, "rev-parse", "--show-toplevel")
     # An installed copy may be inside another project's repository, whose revision does not describe petlir.
     if top is None or Path(top).resolve() != checkout.resolve():

@@ -1,6 +1,7 @@
-"""Record files, one per cell. Writing a record needs no third-party library.
+"""Record files, one per cell. Reading a record needs pydantic; writing a record needs no third-party library.
 
-A record is a JSON file in its cell's folder. `schema.py` defines its type, `record.schema.json` its file format.
+A record is a JSON file in its cell's folder. `schema.py` defines the type of a record, and `record.schema.json` defines
+the file format.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ SCHEMA = "petlir-record/2"
 RECORD = "record.json"
 ADAPTER = "adapter.safetensors"
 SHIPPED_FILES = "low-resolution files of"
-"""The start of the note in `data_label` that lists the image sets that come with low-resolution images."""
+"""The start of the note in `data_label` that lists image sets that include low-resolution images."""
 
 
 def headlines(record: Record) -> dict[str, str]:
     """Return the headline protocol of each test set: the protocol used wherever a single number is quoted.
 
-    The headline protocol is the first of the cell's protocols under which the set was scored: the task's first
-    protocol, on images restored in the cell's first restoration mode. Protocols added later rank after it.
+    The headline protocol is the first of the cell's protocols under which the test set was scored, usually the task's
+    first protocol, on images restored in the cell's first restoration mode. Protocols that were added to a finished
+    cell rank after the cell's own protocols.
     """
     named = {name: place for place, name in enumerate(record.cell.protocols)}
     found: dict[str, str] = {}
@@ -49,7 +51,7 @@ def headline_tables(record: Record) -> list[ScoreTable]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the newest record of every cell and device; older records, based on other data or code, are left out.
+    """Return the newest record of every cell on every device; older records, of other data or code, are left out.
 
     The store's own records take precedence over submitted records, and among submitted records a higher level of
     verification takes precedence over a newer date.
@@ -65,7 +67,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def _precedence(record: Record) -> tuple[int, datetime]:
-    """Return the sort key for records of one cell: the level of verification (highest for own records) and the date."""
+    """Return the sort key of a cell's records: the verification level (highest for the store's own) and the date."""
     level = len(LEVELS) if record.origin is None else LEVELS.index(record.origin["level"])
     return level, datetime.fromisoformat(record.finished)
 
@@ -89,7 +91,7 @@ def read_record(path: Path) -> Record:
 
 
 def parse_record(text: str, path: Path) -> Record:
-    """Validate the JSON text of a record of this or an earlier version; `path` is used in error messages.
+    """Validate the JSON text of a record in the current or an earlier version; `path` is used in error messages.
 
     Raises:
         PetlirError: the text is not a record; the message names the first error.
@@ -112,7 +114,7 @@ def parse_record(text: str, path: Path) -> Record:
 
 
 def _newer(text: str) -> str:
-    """Return the schema of a record written by a later version; empty for any other text."""
+    """Return the schema's name in a record written by a later version of petlir; empty for any other text."""
     with suppress(ValueError):
         found = parsed(text)
         schema = str(found.get("schema")) if isinstance(found, dict) else ""

@@ -1,4 +1,4 @@
-"""Reading of JSON files that others may have written or damaged."""
+"""Reading of JSON files that may be damaged or come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a file of at most `LARGEST` bytes.
 
     Raises:
-        ValueError: the file is larger, or not a regular file.
+        ValueError: the file is larger than `LARGEST`, or not a regular file.
         OSError: the file cannot be read.
     """
     status = path.stat()

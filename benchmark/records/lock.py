@@ -20,7 +20,7 @@ SHOWN = 5
 def drifted(lock: Path | None = None) -> list[str]:
     """Return a phrase for each library whose version differs from the lock, or that is required but missing.
 
-    Libraries of extras may be missing.
+    Libraries that only extras require may be missing.
 
     Raises:
         PetlirError: there is no lock file, or a line is not NAME==VERSION.
@@ -40,7 +40,7 @@ def refuse_drift() -> None:
     """Raise an error if the environment differs from the lock.
 
     Raises:
-        PetlirError: the environment differs; the message names the libraries concerned.
+        PetlirError: the environment differs from the lock; the message names up to `SHOWN` libraries.
     """
     if found := drifted():
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -50,14 +50,14 @@ def refuse_drift() -> None:
 
 @cache
 def digest() -> str | None:
-    """Return the SHA-256 of the lock file; None if the environment differs from it, or if there is no lock file."""
+    """Return the SHA-256 of the lock file; None if the environment differs or the lock file is missing."""
     if not LOCK.exists() or drifted():
         return None
     return hashlib.sha256(LOCK.read_bytes()).hexdigest()
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """Return name → version of the lines that apply to this machine."""
+    """Return the locked version of each library, by name; lines for other machines are skipped."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     if not lock.is_file():
@@ -76,7 +76,7 @@ def _locked(lock: Path) -> dict[str, str]:
 
 
 def _needed() -> set[str]:
-    """Return the libraries that the project requires."""
+    """Return the names of the libraries that the project requires without extras."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 

@@ -1,4 +1,4 @@
-"""The origins of submitted records in a store, their levels of verification, and their presentation."""
+"""The origins and verification levels of submitted records in a store, and the removal of unverified values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def origins(store: Path) -> dict[str, Origin]:
     """Return the origins of a store's submitted cells by key; all other cells were run in this store.
 
     Raises:
-        PetlirError: the file is damaged.
+        PetlirError: `verification.json` is damaged.
     """
     path = store / FILE
     if not path.exists():
@@ -37,8 +37,8 @@ def origins(store: Path) -> dict[str, Origin]:
 def attributed(record: Record, origin: Origin | None) -> Record:
     """Return a record with its origin; a submitted record loses the values that verification did not recompute.
 
-    Times, peak memory and energy were measured by the submitter. The training curve is recomputed only by retraining,
-    and the doubling test only if the project ships its trials.
+    Times, peak memory and energy were measured only by the submitter. The training curve is recomputed only by
+    retraining, and the doubling test only if the project ships its trials.
     """
     if origin is None:
         return record

@@ -9,9 +9,10 @@ from petlir.benchmark.records.types import Count, Name, Number, PathName, Record
 
 
 class Accumulation(RecordPart):
-    """Gradient accumulation: each batch was processed in parts, after memory ran out.
+    """Gradient accumulation: each batch was processed in parts, because memory ran out.
 
-    `batch_statistics`: the method uses batch statistics, which then cover fewer crops; the cell is not ranked.
+    `batch_statistics` is true if the method uses batch statistics; these then cover only a part of each batch, and the
+    cell is not ranked.
     """
 
     parts: Count
@@ -21,7 +22,8 @@ class Accumulation(RecordPart):
 class RecordedCell(RecordPart):
     """The requested cell. `label` names the method's row in tables; `regime` is `none` if nothing is trained.
 
-    `degradation` is the degradation of clean images, with all its parameters; empty if all sets consist of pairs.
+    `degradation` describes how clean images are degraded, with all parameters; empty if all image sets consist of pairs
+    of degraded and clean images.
     `reference` is true for reference methods, which are never ranked.
     """
 
@@ -48,25 +50,26 @@ class RecordedCell(RecordPart):
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, for display."""
+        """The cell's title, for display: backbone, label, task and seed."""
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
 
     @property
     def budget(self) -> str:
-        """Steps, batch size and crop side; cells with different budgets do not share a column.
+        """Training budget: steps, batch size and crop side; cells with different budgets never share a table column.
 
-        If a method uses batch statistics, and its batches were split because memory ran out, its budget is separate.
+        If a method uses batch statistics, and its batches were split because memory ran out, the budget also states the
+        number of parts.
         """
         whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
         parts = self.accumulation
         return f"{whole}, batch statistics in {parts.parts} parts" if parts and parts.batch_statistics else whole
 
     def reference_or(self, otherwise: bool) -> bool:
-        """Return whether the method is a reference; for older records without this field, return `otherwise`."""
+        """Return whether the method is a reference method; for older records without this field, return `otherwise`."""
         return self.reference if "reference" in self.model_fields_set else otherwise
 
     def request(self) -> requested.Cell:
-        """Return the cell in the form in which it was requested."""
+        """Convert the recorded cell to the `Cell` of a request."""
         return requested.Cell(
             backbone=self.backbone,
             method=self.method,

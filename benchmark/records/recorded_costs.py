@@ -6,7 +6,7 @@ from petlir.benchmark.records.types import Count, RecordPart, Seconds, Share
 
 
 class RecordedMemory(RecordPart):
-    """Memory of training in bytes; `peak` is measured on the device, and null if the device does not report it."""
+    """Memory of training in bytes; `peak` is measured, and null on devices that do not report their peak memory."""
 
     weights: Count
     gradients: Count
@@ -16,7 +16,7 @@ class RecordedMemory(RecordPart):
 
 
 class RecordedStepSeconds(RecordPart):
-    """Seconds of one training step."""
+    """The duration of a training step in seconds: the median and the 95th percentile."""
 
     median: Seconds
     p95: Seconds
@@ -25,9 +25,9 @@ class RecordedStepSeconds(RecordPart):
 class RecordedCosts(RecordPart):
     """Costs of the cell; times are comparable only between runs on the same device, and only if `exclusive` is true.
 
-    `adaptation_seconds` is the time to insert the method, including its prior analyses (CoLoRA's attribution, a
-    router's prototypes); `required_seconds` is the training time of the required cells; `waiting_share` is the
-    fraction of the training time in which the device waits for a batch, null if nothing is trained.
+    `adaptation_seconds` is the time to insert the method, including analyses before training (CoLoRA's
+    attribution, a router's prototypes); `required_seconds` is the training time of the required cells; `waiting_share`
+    is the fraction of the training time in which the device waits for a batch, null if nothing is trained.
     """
 
     trainable: Count

@@ -1,8 +1,8 @@
-"""The schema of a record: the types of the objects that reading returns.
+"""The schema of a record: the types of the objects that reading a record returns.
 
 `record.schema.json` is generated from these types.
 
-`python -m petlir.benchmark.records.schema` regenerates the file.
+`python -m petlir.benchmark.records.schema` regenerates `record.schema.json`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 Schema = Literal["petlir-record/2"]
 RETRIED = ("failed", "out-of-memory")
-"""States of a record that a repeated command retries."""
+"""The states of a record whose cell is run again when the command is repeated."""
 
 
 class Origin(TypedDict):
@@ -44,7 +44,7 @@ class Origin(TypedDict):
 
 
 class Nothing(RecordPart):
-    """An empty object: a cell that did not finish has no costs and no digests."""
+    """An empty object, in place of the costs or the digests of a cell that did not finish."""
 
 
 class RecordedMetric(RecordPart):
@@ -62,7 +62,10 @@ class RecordedMetric(RecordPart):
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A point of the training curve: the mean loss since the previous point; only the last has a validation PSNR."""
+    """A point of the training curve; `loss` is the mean loss since the previous point.
+
+    Only the last point has a validation PSNR.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store may contain a million points
 
@@ -73,7 +76,7 @@ class CurvePoint:
 
 
 class Environment(RecordPart):
-    """The environment of the cell; the revision is null outside a git checkout.
+    """The environment in which the cell ran; the revision is null outside a git checkout.
 
     `lock` is the digest of the checkout's `requirements.lock`, null if the installed libraries deviate from it.
     """
@@ -93,7 +96,10 @@ class Environment(RecordPart):
 
 
 class RecordedOverlap(RecordPart):
-    """Overlap of a test set with a set used to fit the cell; `images`: number of shared images, null if unknown."""
+    """Overlap of a test set with a training, validation or pre-training set.
+
+    `images` is the number of shared images, null if unknown.
+    """
 
     set: Name
     holder: Name
@@ -105,8 +111,9 @@ class RecordedOverlap(RecordPart):
 class RecordedConvergence(RecordPart):
     """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
 
-    `psnr` is reached after the cell's number of steps, `half_psnr` after half of these steps with its own full
-    schedule, and `change` is the difference; the last two are null if training with half of the steps diverged.
+    `psnr` is reached after the cell's number of steps, `half_psnr` after half of these steps with a complete
+    schedule of its own, and `change` is the difference; `half_psnr` and `change` are null if training with half of the
+    steps diverged.
     """
 
     psnr: Number
@@ -115,7 +122,7 @@ class RecordedConvergence(RecordPart):
 
 
 class RecordedDigests(RecordPart):
-    """SHA-256 digests of the cell's data and results; the adapter is null if nothing was trained."""
+    """SHA-256 digests of the cell's data and results; `adapter` is null if nothing was trained."""
 
     adapter: Hash | None
     predictions: Hash
@@ -149,7 +156,7 @@ class DoneFields(RecordFields):
 
 
 class UnfinishedFields(RecordFields):
-    """The additional fields of a cell without a result: the reason in one line."""
+    """The additional fields of a cell without a result; `reason` is a single line."""
 
     state: Literal["failed", "out-of-memory", "not-applicable"]
     reason: Name
@@ -165,7 +172,7 @@ class _Scored(RecordFields):
 
     @property
     def tables(self) -> list[ScoreTable]:
-        """The scores that have a protocol."""
+        """The tables of scores that were computed under a protocol."""
         return [table for table in self.scores if table.protocol is not None]
 
     @property
@@ -175,19 +182,19 @@ class _Scored(RecordFields):
 
     @property
     def images(self) -> list[Score]:
-        """The score of each image in the leading metric, under the first protocol that has such a score."""
+        """The score of each image in the leading metric, under the first protocol with a score of that image."""
         found: dict[tuple[str, str], Score] = {}
         for score in self.rows():
             found.setdefault((score.set, score.image), score)
         return list(found.values())
 
     def rows(self, metric: str = LEADING) -> Iterator[Score]:
-        """Yield the scores of a metric that have a protocol."""
+        """Yield the scores of a metric under all protocols."""
         for table in self.tables:
             yield from table.rows(metric)
 
     def every_row(self) -> Iterator[Score]:
-        """Yield the scores of all metrics that have a protocol."""
+        """Yield the scores of all metrics under all protocols."""
         for table in self.tables:
             for metric in table.values:
                 yield from table.rows(metric)
@@ -200,17 +207,17 @@ class _Scored(RecordFields):
 
     @property
     def device(self) -> str:
-        """The device of the cell."""
+        """The device on which the cell ran."""
         return self.environment.device
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, for display."""
+        """The cell's title, for display: backbone, label, task and seed."""
         return self.cell.title
 
     @property
     def group(self) -> Group:
-        """The table that the record belongs to."""
+        """The group, and thus the table, to which the record belongs."""
         return Group(self.cell.track, self.cell.backbone, self.device, self.cell.regime)
 
     @property
@@ -224,31 +231,31 @@ class _Scored(RecordFields):
         return self._plan
 
     def annotate(self, origin: Origin | None, plan: SpendingPlan | None) -> None:
-        """Attach data that the store keeps in other files."""
+        """Attach the origin and the planned interim analyses, which the store keeps in other files."""
         self._origin, self._plan = origin, plan
 
 
 def _under_a_protocol(scores: list[ScoreTable]) -> list[ScoreTable]:
     if all(table.protocol is None for table in scores):
-        raise ValueError("a finished cell without a score under a protocol")
+        raise ValueError("a finished cell needs at least one score under a protocol")
     return scores
 
 
 class Done(_Scored, DoneFields):
-    """A finished cell."""
+    """The record of a finished cell."""
 
     scores: Annotated[list[ScoreTable], Field(min_length=1), AfterValidator(_under_a_protocol)]
     metrics: list[RecordedMetric] = Field(default_factory=list)
 
 
 class Unfinished(_Scored, UnfinishedFields):
-    """A cell without a result."""
+    """The record of a cell without a result."""
 
     scores: Annotated[list[ScoreTable], Field(max_length=0)]
 
     @property
     def metrics(self) -> list[RecordedMetric]:
-        """An empty list: there are no images to measure."""
+        """An empty list: a cell without a result has no images to measure."""
         return []
 
 

@@ -1,8 +1,8 @@
 """Scores in a record: rows of set, domain, image, unit, protocol, metric, value and input, stored by columns.
 
 Rows that share set, domain, protocol and images form one table with a column for each metric. Names are thus written
-and parsed once instead of once per row: a record is a fifth as large as with an object for each row, and is read three
-times as fast.
+and parsed once per table instead of once per row: compared with an object for each row, a record is a fifth as large
+and is read three times as fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class ScoreTable(RecordPart):
     """Scores of the same images under one protocol; `protocol` is null for metrics without a protocol.
 
     `values` and `inputs` contain a column for each metric, of the same length as `images`: scores of the restored
-    images and, if available, of the degraded images, which are enlarged bicubically if they are smaller.
+    images and, if available, of the degraded images, which are enlarged bicubically if they are smaller than the clean
+    images.
     """
 
     set: PathName
@@ -53,7 +54,7 @@ class ScoreTable(RecordPart):
         return [float(value) for value in self.values.get(metric, ())]
 
     def input(self, metric: str) -> list[float]:
-        """Return the values of a metric on the degraded images; empty if there are no such values."""
+        """Return the values of a metric on the degraded images; empty if the metric was not computed on them."""
         return [float(value) for value in self.inputs.get(metric, ())]
 
     def mean(self, metric: str, of: Literal["values", "inputs"] = "values") -> float | None:
@@ -62,7 +63,7 @@ class ScoreTable(RecordPart):
         return fmean(found) if found else None
 
     def rows(self, metric: str) -> Iterator[Score]:
-        """Yield a row for each image; no rows if the metric was not computed."""
+        """Yield the metric's row for each image; no rows if the metric was not computed."""
         values = self.value(metric)
         inputs: Sequence[float | None] = self.input(metric) or [None] * len(self.images)
         if values:
@@ -72,7 +73,7 @@ class ScoreTable(RecordPart):
     def differing(self) -> Self:
         """Return the table without images whose restored or degraded version equals the clean image.
 
-        Only the remaining images enter the means.
+        Means are computed over the remaining images only.
         """
         columns = [*self.values.values(), *self.inputs.values()]
         if not any("inf" in column for column in columns):
@@ -93,7 +94,7 @@ class ScoreTable(RecordPart):
 
 
 def tabulated(scores: Iterable[Score]) -> list[dict[str, object]]:
-    """Return rows in the stored form of `ScoreTable`; tables are in the order of their first rows."""
+    """Convert score rows to tables in the stored form of `ScoreTable`, in the order of each table's first row."""
     columns: dict[tuple[str, str, str | None, str], list[Score]] = {}
     for row in scores:
         columns.setdefault((row.set, row.domain, row.protocol, row.metric), []).append(row)

@@ -9,7 +9,7 @@ Curve = Sequence[Mapping[str, float | None]]
 
 
 class TunedCell(TypedDict, total=False):
-    """A cell whose learning rate is selected; `weights` is the selection context."""
+    """A cell whose learning rate is selected; `weights` is the digest of the selection context."""
 
     backbone: str
     method: str
@@ -33,7 +33,7 @@ class StoredTrial(TypedDict):
 
 
 class StoredHalf(TypedDict):
-    """A trial with half the steps at the selected rate."""
+    """A trial at the selected learning rate with half of the steps."""
 
     steps: int
     validation_psnr: float | None
@@ -41,7 +41,7 @@ class StoredHalf(TypedDict):
 
 
 class StoredSelection(TypedDict):
-    """A selection. Without `half`, its convergence has not been tested; `rate` is None if all trials diverged."""
+    """A learning-rate selection; `rate` is None if all trials diverged, and `half` is None before the doubling test."""
 
     key: str
     cell: TunedCell

@@ -1,4 +1,4 @@
-"""Checked types of the fields of a record."""
+"""Validated types for the fields of a record."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Value = Number | Literal["inf"]
-"""The value of a metric in JSON; as JSON has no infinity, the PSNR of identical images is `inf`."""
+"""The value of a metric in JSON; as JSON has no infinity, the PSNR of identical images is `"inf"`."""
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 SEGMENT = r"[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*"
 PathName = Annotated[str, Field(pattern=f"^{SEGMENT}(/{SEGMENT})*$")]
-"""A name that becomes part of a path: relative, without `..`, backslashes and control characters."""
+"""A name that becomes part of a path: relative, without `..`, backslashes or control characters."""
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -27,7 +27,7 @@ def _moment(text: str) -> str:
 
 
 Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time with its time zone, as written in the file."""
+"""An ISO 8601 time with a time zone, kept as the text in the file."""
 
 
 class RecordPart(BaseModel):

@@ -1,7 +1,8 @@
 """The first version of the record format, with one object for each image and protocol.
 
-Records of this version are upgraded when they are read. Each object contained PSNR and SSIM under separate names; the
-values of other metrics were stored with the descriptions of these metrics.
+Records of the first version are converted to the current form when they are read. In the first version, each object
+contained PSNR and SSIM under separate names; the values of other metrics were stored with the descriptions of these
+metrics.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ RECORDS: TypeAdapter[_Done | _Unfinished] = TypeAdapter(Annotated[_Done | _Unfin
 
 
 def parse(text: str) -> Record | None:
-    """Return a record of the first version in the current form; None if the text is not of the first version.
+    """Return a record of the first version in the current form; None if the text has another version.
 
     Raises:
-        pydantic.ValidationError: the text is of the first version, but not a valid record.
+        pydantic.ValidationError: the text has the first version, but is not a valid record.
     """
     if not MENTIONED.search(text):
         return None

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A tracker of the tensors created inside `with LiveBytes() as live:`; earlier tensors do not count.
+    """A tracker of the memory of tensors created inside `with LiveBytes() as live:`; earlier tensors do not count.
 
     The storage of a tensor counts once and in full, from the operation that creates it until nothing refers to it.
     Memory that kernels allocate internally is not tracked.
@@ -39,7 +39,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        """Run the operation and count the new storages of its output."""
+        """Run the operation and count the storages that the operation adds."""
         kwargs = kwargs or {}
         self._follow((args, kwargs), new=False)
         output = operation(*args, **kwargs)

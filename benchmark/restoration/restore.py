@@ -25,13 +25,16 @@ TILINGS = ("default", "official", "whole")
 WAYS = ("default", "whole", "chop", "extra-window")
 """The resolved tilings; `official` resolves to the tiling declared by the backbone."""
 WINDOW_OVERLAP = 12
-"""Overlap of neighbouring fixed-size windows, in degraded pixels; at most a quarter of the window."""
+"""Overlap of neighbouring fixed-size windows, in pixels of the degraded image; at most a quarter of a window's side."""
 TILE_OVERLAP = 32
-"""Overlap of neighbouring tiles in pixels, for networks without a fixed window; at most a quarter of the tile."""
-LEFT = 1 / 3
-"""The outer fraction of a tile's overlap in which only the neighbour is used, for networks without a fixed window.
+"""Overlap of neighbouring tiles, in pixels of the degraded image, for networks without a fixed window.
 
-A tile is least accurate at its edge.
+The overlap is at most a quarter of a tile's side.
+"""
+LEFT = 1 / 3
+"""The outer fraction of a tile's overlap in which only the neighbouring tile is used.
+
+A tile is least accurate at its edge. The fraction applies to networks without a fixed window.
 """
 MEMORY_BYTES = 2 * 2**30
 """The default memory limit for the tensors of one forward pass, on CPU and GPU."""
@@ -41,7 +44,7 @@ BYTES_PER_PIXEL = 32 * 2**10
 If images stay within the memory limit even at this bound, memory is not measured.
 """
 BATCH_PIXELS = 2**19
-"""The maximum number of input pixels of a group of images that are restored together, so that tiles of different images
+"""The maximum number of input pixels in a group of images that are restored together, so that tiles of different images
 share forward passes.
 """
 PROBE = 24
@@ -61,27 +64,29 @@ def restore(
 ) -> Tensor:
     """Restore images of any size.
 
-    By default, a network with a fixed window processes windows, and images smaller than a window are padded by
-    reflection. Any other network processes the whole image if a forward pass stays within `memory_bytes`, otherwise
-    tiles. Blending weights rise linearly over the overlap of two tiles to avoid seams. For a network without a fixed
-    window, a tile has weight 0 in the outer third of the overlap, where only its neighbour is used. If the receptive
-    field of the network extends no further than that third, tiles give the same result as the whole image.
+    By default, a network with a fixed window processes an image window by window, and images smaller than a window are
+    padded by reflection. A network without a fixed window processes the whole image if a forward pass stays within
+    `memory_bytes`, and tiles otherwise. Blending weights rise linearly over the overlap of two tiles to avoid seams.
+    For a network without a fixed window, a tile has weight 0 in the outer third of the overlap, where only its
+    neighbour is used. If the receptive field of the network extends no further than this outer third, tiles give the
+    same result as the whole image.
 
     Memory is assumed to be proportional to the number of pixels. The memory per pixel is measured on one small crop,
-    unless the images stay within the limit at `BYTES_PER_PIXEL` bytes per output pixel. Images, result and internal
-    allocations of kernels need additional memory; on a CPU, the memory of a process was measured to grow by up to 1.7
-    times the limit.
+    unless the images stay within the memory limit at `BYTES_PER_PIXEL` bytes per output pixel. Input images, restored
+    images and internal allocations of kernels need additional memory; on a CPU, the memory of a process was measured to
+    grow by up to 1.7 times the limit.
 
     Args:
         network: the backbone, adapted or not.
         images: N×3×H×W in [0, 1].
         head: the head to use; may be omitted if there is only one.
         tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
-        tile: side of a tile, a multiple of `network.multiple(head)`; None for the largest tile within the memory limit.
-        overlap: overlap of neighbouring tiles in pixels; None for 12 between fixed windows and 32 between other tiles,
-            but at most a quarter of the side.
-        memory_bytes: limit for the tensors of a forward pass of a network without a fixed window; fixed windows are
-            processed 16 at a time.
+        tile: side of a tile, a multiple of `network.multiple(head)`; None for the whole image or, if it exceeds the
+            memory limit, the largest tile within the limit.
+        overlap: overlap of neighbouring tiles in pixels; None for the default, which is 12 between fixed windows and 32
+            between other tiles, but at most a quarter of the tile's side.
+        memory_bytes: memory limit for the tensors of a forward pass of a network without a fixed window; fixed windows
+            are processed 16 at a time.
 
     Returns:
         N×3×sH×sW, not clipped, where s is the scale of the head.
@@ -152,7 +157,7 @@ def _restored(
 
 
 def check(network: Backbone, height: int, width: int, tiling: str) -> str:
-    """Return the resolved `tiling` for this network.
+    """Resolve `tiling` to one of `WAYS` for a network and an image size.
 
     Raises:
         PetlirError: the tiling is unknown, or does not support this image size.
@@ -180,8 +185,8 @@ class Tiles:
 
     Attributes:
         side: side of a tile.
-        overlap: minimum overlap of neighbours in pixels.
-        left: outer fraction of the overlap in which only the neighbour is used.
+        overlap: minimum overlap of neighbouring tiles in pixels.
+        left: outer fraction of the overlap in which only the neighbouring tile is used.
         at_once: number of tiles per forward pass.
     """
 
@@ -191,7 +196,7 @@ class Tiles:
     at_once: int
 
     def sharing(self, overlap: int | None) -> Tiles:
-        """Return the same tiles with another overlap, if given."""
+        """Return the tiles with the given overlap; unchanged if `overlap` is None."""
         if overlap is None:
             return self
         if not 0 <= overlap < self.side:
@@ -199,7 +204,7 @@ class Tiles:
         return replace(self, overlap=overlap)
 
     def through(self, forward: Forward, images: Tensor, scale: int) -> Tensor:
-        """Pass images through a network in tiles."""
+        """Pass images through a network tile by tile."""
         rows, columns = (evenly(length, self.side, self.overlap, scale, self.left) for length in images.shape[-2:])
         return blend(forward, images, rows, columns, self.at_once)
 
@@ -213,7 +218,7 @@ def _windows(name: str, window: int, tile: int | None) -> Tiles:
 def _tiles(
     network: Backbone, images: Tensor, head: str | None, scale: int, tile: int | None, memory_bytes: int
 ) -> Tiles:
-    """Use tiles of side `tile`; if it is None, use the whole image if it fits, otherwise the largest tile that fits."""
+    """Return tiles of side `tile`; by default, a single tile or else the largest tiles that fit into memory."""
     multiple = network.multiple(head)
     if tile is not None and (tile < 1 or tile % multiple):
         raise PetlirError(f"tile {tile} does not fit {network.name}; expected a multiple of {multiple}")
@@ -226,10 +231,10 @@ def _tiles(
 
 
 def _pixels_within(memory_bytes: int, network: Backbone, images: Tensor, head: str | None) -> int:
-    """Return the number of pixels that a forward pass may process, from the memory measured on a small crop.
+    """Estimate how many pixels a forward pass may process, from the memory measured on a small crop.
 
     Raises:
-        PetlirError: even this crop exceeds the limit.
+        PetlirError: even the small crop exceeds `memory_bytes`.
     """
     side = _up(PROBE, network.multiple(head))
     live = LiveBytes()
@@ -273,7 +278,7 @@ def restore_each(
     *,
     ensemble: bool = False,
 ) -> Iterator[Tensor]:
-    """Yield each image restored through `heads`, as 1×3×H×W on the network's device, neither clipped nor rounded.
+    """Yield each image restored through `heads`, as a 1×3×H×W tensor on the network's device, not clipped or rounded.
 
     Consecutive images of equal size are restored together, so that their tiles share forward passes.
 

@@ -1,6 +1,6 @@
 """Cut images into overlapping tiles and merge the restored tiles.
 
-This module is independent of networks; `Forward` maps M×3×h×w tiles to M×3×sh×sw tiles, where s is the scale.
+This module does not depend on the network; `Forward` maps M×3×h×w tiles to M×3×sh×sw tiles, where s is the scale.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TilePositions:
         starts: start positions, the first at 0.
         side: length of each tile.
         scale: upscaling factor of the restored tile.
-        edge: weights of a tile's output pixels next to an edge with a neighbour, from the edge inwards.
+        edge: weights of the output pixels along a tile's edge that overlaps a neighbouring tile, from the edge inwards.
     """
 
     starts: Sequence[int]
@@ -39,15 +39,15 @@ class TilePositions:
 
     @property
     def length(self) -> int:
-        """The length of the output that the tiles cover."""
+        """The length, in output pixels, that the tiles cover."""
         return (self.starts[-1] + self.side) * self.scale
 
     def area(self, tile: int) -> slice:
-        """Return the position of a restored tile in the output."""
+        """Return the range of output pixels that a restored tile covers."""
         return slice(self.starts[tile] * self.scale, (self.starts[tile] + self.side) * self.scale)
 
     def weights(self) -> Tensor:
-        """Return the weights of each tile at its output pixels; at every output pixel, all weights sum to 1."""
+        """Return the weights of each tile at its output pixels; at every output pixel, the tiles' weights sum to 1."""
         ends = len(self.edge)
         weights = torch.ones(len(self.starts), self.side * self.scale)
         weights[1:, :ends] *= self.edge
@@ -78,7 +78,7 @@ def blend(
 ) -> Tensor:
     """Return the weighted sum of the restored tiles of N images.
 
-    A forward pass processes at most `at_once` tiles, from any of the images; fewer if they are large and on a CPU.
+    A forward pass processes at most `at_once` tiles, from any of the images; on a CPU, fewer if the tiles are large.
     """
     count, channels = images.shape[:2]
     if images.device.type == "cpu":
@@ -100,10 +100,10 @@ def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
     Windows are placed at a stride of a quarter of their side. The inner half of each window's output is kept, and
     overlapping halves are averaged. If the stride does not divide the image evenly, a remainder is left at the bottom
-    and the right. Therefore the strips along the four borders pass through the network again; the strips at the bottom
-    and the right include the remainder. The bottom right corner passes through the network once more. The bottom and
-    right strips are joined to the rest where the inner half of their windows begins, moved inwards by half the
-    remainder. Where the top and the left strip meet, the left strip is used.
+    and the right. The strips along the four borders pass through the network again; the strips at the bottom and the
+    right include the remainder. The bottom right corner passes through the network once more. The strips at the bottom
+    and the right are joined to the rest of the output in the middle of their overlap. Where the top and the left strip
+    meet, the left strip is used.
 
     For a grid of h×w windows, the network processes h·w + 2h + 2w + 1 windows, which agrees with published counts (972
     for an image of 321×481).
@@ -135,7 +135,7 @@ def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
 
 def _join(first: Tensor, last: Tensor, length: int, axis: int) -> Tensor:
-    """Join the first and the last part of an image of this `length`; both are cut in the middle of their overlap."""
+    """Join the first and the last part of an image to the given `length`; cut both in the middle of their overlap."""
     shared = first.shape[axis] + last.shape[axis] - length
     ahead = first.narrow(axis, 0, first.shape[axis] - shared // 2)
     rest = length - ahead.shape[axis]

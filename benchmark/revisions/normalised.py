@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 
 LEFT_OUT = frozenset({"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"})
-"""Fields of syntax nodes that do not affect the result, or are missing in some versions of Python."""
+"""Fields of syntax nodes that do not affect what the code computes, or that some versions of Python lack."""
 MARKERS = ("ClassVar", "InitVar", "KW_ONLY")
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -80,7 +80,7 @@ def _text(value: object) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield the non-empty fields; empty fields are skipped, because new versions of Python add such fields."""
+    """Yield the non-empty fields; empty fields are skipped, because later versions of Python add empty fields."""
     for name, value in ast.iter_fields(node):
         if name in LEFT_OUT or (name != "value" and (value is None or value == [])):
             continue

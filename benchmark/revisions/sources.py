@@ -20,7 +20,7 @@ SHARED = (
 def built_on(path: Path) -> set[Path]:
     """Return the file of an imported plugin and the files that it imports, directly or indirectly.
 
-    Only files from `SHARED`, or from the plugin's own folder, are part of a plugin.
+    Only files from the packages in `SHARED`, or from the plugin's own folder, are part of a plugin.
     """
     found: set[Path] = set()
     left = {path}
@@ -32,7 +32,7 @@ def built_on(path: Path) -> set[Path]:
 
 @lru_cache(maxsize=256)
 def _imported(path: Path, changed: int) -> frozenset[Path]:
-    """Return the files that `path` imports directly; the answer is recomputed only if `path` has changed."""
+    """Return the files that `path` imports directly; the result is cached until `path` changes."""
     named = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in _names(path))
     files = {name: Path(file) for name, file in named if file is not None}
     beside = {

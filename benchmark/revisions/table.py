@@ -1,8 +1,8 @@
 """The committed table of revisions, `results/revisions.toml`, and the key components derived from it.
 
-A line of the table maps a source file to its name in keys, its revision, and the digest of its normalised code. A moved
-file keeps its name. Files with the same name share a revision, so that a file may be split. Files whose name begins
-with `engine.` are part of the key of every cell.
+A line of the table maps a source file to its name in keys, its revision, and the digest of its normalised code. A file
+that is moved keeps its name in keys. Several files may share a name and a revision, so that a file can be split without
+changing keys. Files whose name in keys begins with `engine.` are part of the key of every cell.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SHORT = 12
 
 @dataclass(frozen=True)
 class RevisionEntry:
-    """A line of the table.
+    """An entry of the table of revisions, for one source file.
 
     Attributes:
-        name: the name in keys, e.g. `methods.lora`.
-        revision: starts at 1 and is incremented whenever the code computes something else.
+        name: the source file's name in keys, e.g. `methods.lora`.
+        revision: starts at 1 and is incremented whenever a change of the code affects its results.
         digest: SHA-256 of the normalised code.
     """
 
@@ -82,7 +82,7 @@ def _entry(path: Path, file: str, row: object) -> RevisionEntry:
 
 
 def write(table: Mapping[str, RevisionEntry], path: Path | None = None) -> None:
-    """Write the table atomically, in the order of its files."""
+    """Write the table atomically, sorted by file path."""
     from petlir.benchmark.writing import write_bytes
 
     lines = [_line(file, entry) for file, entry in sorted(table.items())]
@@ -114,9 +114,9 @@ def relative(path: Path) -> str | None:
 def component(path: Path) -> str:
     """Return the key component of a source file.
 
-    For a file of the package, the component is `NAME@REVISION`, or `NAME@DIGEST` if the code differs from that
-    revision, so that results of modified code are never confused with results of the committed code. For a file
-    outside the package, the component is the digest of the normalised code.
+    For a file of the package, the key component is `NAME@REVISION`, or `NAME@DIGEST` if the code differs from the
+    revision in the table, so that results of modified code are never confused with results of the committed code. For
+    a file outside the package, the key component is the digest of the normalised code.
 
     Raises:
         PetlirError: a file of the package has no entry in the table, or the table is damaged.
@@ -135,7 +135,7 @@ def components(paths: Iterable[Path]) -> tuple[str, ...]:
 
 
 def entry_of(file: str, digest: str, table: Mapping[str, RevisionEntry]) -> RevisionEntry:
-    """Return a file's entry, even if the file has been moved, as long as its code is unchanged.
+    """Return a file's entry in the table; for a moved file with unchanged code, return the entry of its former path.
 
     Raises:
         PetlirError: the table has no entry for the file.
@@ -152,7 +152,7 @@ def engine() -> tuple[str, ...]:
     """Return the key components of the engine, one for each engine module in the table.
 
     Raises:
-        PetlirError: the table is damaged, or an engine module in it is missing.
+        PetlirError: the table is damaged, or an engine module that it lists is missing.
     """
     return components(engine_files())
 
@@ -161,7 +161,7 @@ def engine_files() -> list[Path]:
     """Return the files of the engine modules in the table, including moved files.
 
     Raises:
-        PetlirError: an engine module in the table is missing.
+        PetlirError: an engine module that the table lists is missing.
     """
     return [_place(file, entry) for file, entry in read().items() if entry.name.startswith(ENGINE)]
 

@@ -1,4 +1,4 @@
-"""Dispatch of cells to an executor until each has a record in the store."""
+"""Dispatch of cells to an executor until each cell has a record in the store."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Dispatcher:
         context: plugins and images.
         store: the store for the records.
         executor: runs the jobs.
-        memory: predicted device memory of a cell in bytes; 0 if unknown.
+        memory: returns the predicted device memory of a cell in bytes; 0 if unknown.
     """
 
     context: Context
@@ -90,7 +90,7 @@ class Dispatcher:
 
 
 def _found(job: Job, event: Event, put: Put) -> int:
-    """Forward the record written by a worker."""
+    """Read the record that a worker has written, and pass it to `put`."""
     if not event.result.get("recorded"):  # the store is not writable: every other cell would fail too
         raise PetlirError(str(event.result.get("reason")))
     put(read_record(job.store.fetch(job.folder / RECORD, newest=True)))
@@ -108,7 +108,7 @@ def _leave(job: Job, state: str, reason: str, put: Put) -> int:
 def measure_extra(
     dispatcher: Dispatcher, planned: Sequence[Planned], extra_metrics: ExtraMetrics, put: Put
 ) -> list[tuple[str, str]]:
-    """Compute missing metrics of finished cells; return the cells for which this fails, with the reason."""
+    """Compute missing metrics of finished cells; return the cells that could not be measured, with the reasons."""
     index = Index.from_store(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
     plugins = dispatcher.context.plugins

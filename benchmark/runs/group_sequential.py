@@ -22,10 +22,10 @@ from petlir.benchmark.store import Store
 
 
 def plans(asked: Request, confidence: float, most: int) -> list[SpendingPlan]:
-    """Return the interim analyses of a request, one plan for each backbone and task.
+    """Return the planned interim analyses of a request, one plan for each backbone and task.
 
     Raises:
-        PetlirError: the confidence is out of range, or there are fewer seeds than the first analysis needs.
+        PetlirError: `confidence` is out of range, or `most` is below the number of seeds of the first analysis.
     """
     if not 0.5 <= confidence < 1.0:
         raise PetlirError(f"--until-separable {confidence:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
@@ -46,14 +46,15 @@ def run(
     confidence: float,
     most: int,
 ) -> Iterator[Outcome]:
-    """Run a request, then run tied methods with more seeds until nothing is tied or the maximum is reached.
+    """Run a request, then run tied methods with more seeds until no methods are tied or all seeds are used.
 
     Args:
-        asked: the grid; its seeds are the seeds of the first analysis, which has at least three.
+        asked: the request; the first analysis uses its seeds, and further seeds if these are fewer than three.
         store: the store of the records.
         work: the function that runs a request.
-        say: called with a line before each additional run, and at the end for each column, i.e. image set and protocol.
-        confidence: probability that no separation in a column is false, over all analyses together.
+        say: called with a line before each additional run and, at the end, with a line for each column, i.e. for each
+            image set and protocol.
+        confidence: probability, over all analyses together, that no pair of methods in a column is falsely separated.
         most: number of seeds at the last analysis.
 
     Yields:
@@ -84,7 +85,7 @@ def _told(found: Comparison, most: int) -> str:
 
 
 def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[str]:
-    """Return the methods that are tied with another method in a column that can be ranked with this many seeds."""
+    """Return the methods that are tied with another method on an image set that `seeds` seeds suffice to rank."""
     found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
     pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
     return sorted({name for pair in pairs for name in (pair.better, pair.worse)})

@@ -1,6 +1,6 @@
 """Interim analyses, which are stated in advance; after each analysis, tied methods get more seeds.
 
-The store's file `interim_analyses.json` lists them, so that readers of the records know the number of analyses.
+The store's file `interim_analyses.json` lists the interim analyses, so that readers of the records know their number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILE = "interim_analyses.json"
 
 
 def stated(store: Store) -> list[SpendingPlan]:
-    """Return the plans stated in this store.
+    """Return the plans of interim analyses that are stated in a store.
 
     Raises:
         PetlirError: `interim_analyses.json` is damaged.
@@ -28,11 +28,11 @@ def stated(store: Store) -> list[SpendingPlan]:
         found = read_json(path) if path.is_file() else []
         return [SpendingPlan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
     except (ValueError, TypeError, KeyError) as error:
-        raise PetlirError(f"{path} does not state interim analyses: {error}") from error
+        raise PetlirError(f"{path} is not a list of interim analyses: {error}") from error
 
 
 def state(store: Store, new: Sequence[SpendingPlan]) -> None:
-    """Write the plans to the store before the first analysis.
+    """Write the plans of interim analyses to the store, before the first analysis.
 
     Raises:
         PetlirError: other plans were stated for the same cells.

@@ -21,18 +21,18 @@ OUTSIDE = "outside:"
 
 
 def outside(components: str) -> list[str]:
-    """Return the digests of the outside source files in a key's component `plugin`."""
+    """Return the digests, in a key's component `plugin`, of source files from outside the project."""
     return [name.removeprefix(OUTSIDE) for name in components.split() if name.startswith(OUTSIDE)]
 
 
 def sources(plugins: Plugins) -> dict[str, Path]:
-    """Return the outside source files of all plugins, by their digests in keys."""
+    """Return the plugins' source files from outside the project, by their digests in keys."""
     files = {file for path in plugins.sources.values() if table.relative(path) is None for file in built_on(path)}
     return {digest: file for file in files for digest in outside(table.component(file))}
 
 
 def keep(plugins: Plugins, components: Iterable[str], store: Store) -> None:
-    """Write the outside source files of cells into a store, as `plugins/<digest>/<name>.py`.
+    """Write cells' source files from outside the project into a store, as `plugins/<digest>/<name>.py`.
 
     Args:
         plugins: the plugins.
@@ -51,7 +51,7 @@ def check(root: Path) -> None:
     """Check that each stored source file has the digest that its path states.
 
     Raises:
-        PetlirError: a file has another digest or cannot be parsed; the message names the first one.
+        PetlirError: a file has another digest or cannot be parsed; the message names the first such file.
     """
     for digest, path in stored(root).items():
         try:
@@ -59,7 +59,7 @@ def check(root: Path) -> None:
         except (RecursionError, MemoryError, ValueError) as error:
             raise PetlirError(f"{path.relative_to(root).as_posix()} cannot be parsed: {error}") from error
         if found != digest:
-            raise PetlirError(f"{path.relative_to(root).as_posix()} has the digest {found}, not the one in its path")
+            raise PetlirError(f"{path.relative_to(root).as_posix()} has the digest {found}, but its path says {digest}")
 
 
 def stored(root: Path) -> dict[str, Path]:

@@ -62,7 +62,7 @@ class Outcome:
     def summary(self) -> str:
         """Return a line about the grid, then a line for each cell without a result and each inapplicable combination.
 
-        If rates were tuned, the converged methods and the rule of convergence follow.
+        If learning rates were tuned, the methods that converged and the criterion of convergence follow.
         """
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
         work = f"processed {self.worked}" if self.worked else "nothing left to process"
@@ -158,14 +158,14 @@ def _executor(
 def local_executor(
     store: Store, device: str, workers: int | None, cell_timeout: float | None = None
 ) -> tuple[Executor, int]:
-    """Return an executor on this machine, which shares the store with other runs, and its number of workers."""
+    """Return a local executor that shares the store with other runs, and the number of its workers."""
     specs = workers_on(device, workers)
     return _shared(_executor("local", specs, store, cell_timeout=cell_timeout)), len(specs)
 
 
 @contextmanager
 def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
-    """Mirror records to MLflow inside the block; by default to the store's own database."""
+    """Mirror records to MLflow inside a `with` block, by default to the store's own database."""
     mirror = Mirror(uri or default_uri(store.root), _warn, store.root)
     try:
         yield mirror
@@ -176,7 +176,7 @@ def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
 def _memory(
     planner: Planner, planned: Sequence[Planned], index: Index, engine: str, device: str, specs: Sequence[WorkerSpec]
 ) -> Callable[[Planned], int]:
-    """Return a function that predicts a cell's device memory; for a local run, warn of cells that do not fit."""
+    """Return a function that predicts a cell's memory; in a local run, warn of cells that do not fit the device."""
     here = engine == "local"
     scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else use only cached counts
     predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
@@ -200,7 +200,7 @@ def _shared(runs_on: Executor) -> Executor:
 
 
 def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> None:
-    """Mirror the records that the server missed while it was unavailable; existing entries are not repeated."""
+    """Mirror the records that the MLflow server missed while it was unavailable; existing entries are not repeated."""
     for head in filter(None, (index.find(one.key) for one in planned)):
         mirror.put(read_record(head.folder / RECORD))
 
@@ -226,7 +226,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """Return a line for each backbone and task: how many methods converged, which did not, and tests of references."""
+    """Return the outcome of the doubling tests of learning rates, a line for each backbone and task."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:

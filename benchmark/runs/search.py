@@ -1,4 +1,4 @@
-"""Search for the best adapter for a task within a time limit: short trials, then cells with repeatedly doubled steps.
+"""Search for the best adapter for a task within a time limit, by short trials and then by training for ever more steps.
 
 Networks, methods and learning rates are compared only on validation images. The search trains ordinary cells, whose
 records, adapters and images stay in the store, so that a repeated search continues where the previous one stopped.
@@ -52,7 +52,7 @@ SIDE, ROUNDS = 64, 3
 def networks(scale: int) -> str:
     """Return the names of the networks to try for an upscaling factor, separated by commas.
 
-    DAT-light has a network for each factor.
+    DAT-light has a separate network for each upscaling factor.
     """
     own = f"-x{scale}" if scale in (2, 3) else ""
     return ",".join(f"{name}{own}" if name == "dat-light" else name for name in NETWORKS)
@@ -189,7 +189,7 @@ class Search:
         return chosen
 
     def _scoring_seconds(self, backbone: str) -> float:
-        """Return the predicted seconds to restore all test images."""
+        """Return the predicted time, in seconds, of restoring all test images with a backbone."""
         cell, context = self._trained[0], self.planner.request.context
         task = self.planner.plugins.task(cell.task)
         pixels: int = sum(pair.clean.shape[0] * pair.clean.shape[1] for pair in context.tests(cell.task, cell.track))
@@ -205,7 +205,7 @@ class Search:
         return min(times) * pixels / restored[0, 0].numel()
 
     def _rates(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Return each method's cell with its best learning rate; rates are tried in turn while there is time."""
+        """Return each method's cell with its best learning rate; rates are tried in turn as long as there is time."""
         possible = [cell for cell in cells if self.planner.obstacle(cell) is None]
         for number, place in enumerate(PLACES):
             if self.limit.spent > TRIALS * self.limit.seconds and any(map(self._validated, possible)):
@@ -216,7 +216,7 @@ class Search:
         return [cell.at(max(scores, key=lambda rate: scores[rate])) for cell, scores in tried if scores]
 
     def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell], steps: int) -> None:
-        """Train these cells with ever more steps, beginning with `steps`, until this stops helping or time is up."""
+        """Train the cells with ever more steps, beginning with `steps`, until no cell improves or the time is up."""
         wall, left = 0.0, list(ranked)
         before: dict[str, float] = {}
         while left:
@@ -247,7 +247,7 @@ class Search:
         return {record.cell.label: psnr for record, psnr in found if psnr is not None}
 
     def _at(self, cell: Cell, place: int) -> Cell:
-        """Return the trial cell with the learning rate at a position in the method's grid."""
+        """Return the cell of a trial with the learning rate at a position in the method's grid."""
         rates = sorted(self.planner.method(cell).rates)
         return learning_rate.trial_cell(cell, rates[min(place, len(rates) - 1)])
 

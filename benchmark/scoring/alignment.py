@@ -20,9 +20,9 @@ class Alignment:
     """The operations that give the images of a pair the same size.
 
     Attributes:
-        factor: factor by which the restored image is enlarged; 1 if it is not.
+        factor: factor by which the restored image is enlarged; 1 if the image is not enlarged.
         size: width and height of both images.
-        scale: the sides of the cropped clean image are multiples of this scale; 1 if it is not cropped.
+        scale: the clean image is cropped to a multiple of this scale; 1 if the image is not cropped.
     """
 
     factor: int
@@ -30,7 +30,7 @@ class Alignment:
     scale: int = 1
 
     def apply(self, restored: Pixels, clean: Pixels) -> tuple[Pixels, Pixels]:
-        """Return both images, H×W×3, with the same size."""
+        """Enlarge or crop the H×W×3 images to the same size, and return both."""
         width, height = self.size
         return enlarge_in_bands(restored, self.factor) if self.factor > 1 else restored, clean[:height, :width]
 
@@ -38,7 +38,7 @@ class Alignment:
 def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Alignment:
     """Return the operations that give a restored and a clean image of these sizes the same size.
 
-    A task of scale s degrades an image cropped to a multiple of s, so its result may lack up to s - 1 rows and columns.
+    A task of scale s crops clean images to a multiple of s, so a restored image may lack up to s - 1 rows and columns.
 
     Args:
         restored: size of the restored image.

@@ -17,7 +17,7 @@ from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.scoring.psnr_ssim import GREY, psnr, ssim
 
 BAND_PIXELS = 2**19
-"""The number of pixels of a band; smaller images are scored whole."""
+"""The approximate number of pixels of a band; images with fewer pixels are scored whole."""
 Floats = NDArray[np.float64]
 Values = Callable[[Pixels], Floats]
 """A function that converts image rows to the values that are compared, on the scale 0..255."""
@@ -33,11 +33,12 @@ def check_size(width: int, height: int, rule: Protocol) -> None:
 
 
 def score_pair(restored: Pixels, clean: Pixels, rule: Protocol) -> tuple[float, float]:
-    """Return PSNR in dB and SSIM.
+    """Return the PSNR, in dB, and the SSIM of a restored image.
 
     Args:
         restored: H×W×3 uint8 or uint16.
-        clean: same size; if the bit depths differ, the image with fewer bits is scaled to the range of the other.
+        clean: an image of the same size as `restored`; if the bit depths differ, the image with fewer bits is scaled
+            to the range of the other image.
         rule: the protocol; 16-bit images are scored with their own peak and are not rounded to 8 bits.
     """
     deep = np.uint16 in (restored.dtype, clean.dtype)
@@ -65,11 +66,12 @@ def _psnr(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> 
 
 
 def _ssim(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> float:
-    """Return the mean over all windows.
+    """Return the mean SSIM over all windows.
 
-    Neighbouring bands share the rows spanned by a window. In 2D, each window is thus contained in one band. In 3D,
-    edges are repeated, so windows at the inner edges of a band are wrong. Together, the wrong windows of two
-    neighbouring bands equal all windows of an image that consists only of their shared rows, and are subtracted.
+    Neighbouring bands share one row less than a window spans. For 2D SSIM, each window is thus contained in exactly one
+    band. For 3D SSIM, the edges of a band are repeated, so windows at edges inside the image are wrong. Together, the
+    wrong windows of two neighbouring bands equal all windows of an image that consists only of the shared rows; these
+    windows are subtracted.
     """
     shared = rule.window - 1
     lost = shared if rule.ssim == "2d" else 0
@@ -87,7 +89,7 @@ def _sum(restored: Pixels, clean: Pixels, rows: slice, rule: Protocol, compared:
 
 
 def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:
-    """Yield bands of rows; neighbours share `shared` rows, and each band has at least `least` additional rows."""
+    """Yield bands of rows; neighbouring bands share `shared` rows, and each has at least `least` additional rows."""
     height, step = len(image), max(least, BAND_PIXELS // image.shape[1])
     for start in range(0, max(1, height - shared - least + 1), step):
         last = start + step + shared + least > height
@@ -97,7 +99,7 @@ def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:
 
 
 def _images(restored: Pixels, clean: Pixels, compared: Values) -> tuple[Image, Image]:
-    """Return rows as arguments for `psnr` and `ssim`, which accept any numeric dtype."""
+    """Convert rows of both images to arguments for `psnr` and `ssim`, which accept any numeric dtype."""
     return cast("Image", compared(restored)), cast("Image", _byte_scale(clean))
 
 

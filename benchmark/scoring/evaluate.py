@@ -34,7 +34,7 @@ PNG_LEVEL = 1
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results on the test images.
+    """The scores on the test images, and the digest of the restored images.
 
     Attributes:
         rows: one score for each image, protocol and metric.
@@ -64,7 +64,8 @@ def evaluate(
         pairs: the test images.
         names: protocol ids with fields of view, see `petlir.benchmark.scoring.fields_of_view`.
         folder: folder for restored images, as `restored/SET/IMAGE.png`; for further restoration modes, see `kept_in`.
-        shared: folder for degraded and clean images, as `SET/degraded/IMAGE.png`, for all cells of the task.
+        shared: folder for degraded and clean images, which all cells of the task share, as `SET/degraded/IMAGE.png` and
+            `SET/clean/IMAGE.png`.
         first: the restoration mode whose images are stored in `restored`; by default the mode of the first protocol.
     """
     ways: dict[str, list[Protocol]] = {}
@@ -104,7 +105,7 @@ def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
 
 
 def kept_in(way: str, first: str) -> str:
-    """Return the folder of a cell's restored images: `restored` for the first mode, else `restored@WAY`."""
+    """Return the folder of a cell's restored images: `restored` for the first restoration mode, else `restored@WAY`."""
     return "restored" if way == first else f"restored{way}"
 
 
@@ -115,7 +116,7 @@ def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str]
 
 
 def image_scores(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> list[Score]:
-    """Return a row for each metric of a restored 8-bit image, or of an unrounded 1×3×H×W image in [0, 1]."""
+    """Return the score in each metric of a restored image: 8-bit, or an unrounded 1×3×H×W tensor in [0, 1]."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = _values(_input(pair), pair.clean, rule)
     given = pair.input_scores[rule.id]
@@ -126,7 +127,7 @@ def image_scores(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> list
 
 
 def _values(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, float]:
-    """Return the value of each metric by name."""
+    """Return the value of each metric for an image, by the metric's name."""
     return {name: metric.compute(image, clean, rule) for name, metric in METRICS.items()}
 
 
@@ -137,7 +138,7 @@ def _input(pair: ImagePair) -> Image:
 
 
 def write_png(path: Path, image: Degraded) -> None:
-    """Write an H×W×3 image atomically, clipped and rounded to 8 bits."""
+    """Write an H×W×3 image atomically as PNG, clipped and rounded to 8 bits."""
     content = BytesIO()
     PIL.Image.fromarray(rounded(image)).save(content, format="PNG", compress_level=PNG_LEVEL)
     write_bytes(path, content.getvalue())
@@ -153,7 +154,7 @@ def digest_of(pairs: Sequence[ImagePair]) -> str:
 
 @torch.no_grad()
 def seconds_per_megapixel(network: Backbone, heads: Sequence[str], repeats: int = 2) -> float:
-    """Return the seconds per megapixel of output: the fastest of `repeats` passes over four windows after warm-up."""
+    """Return the seconds per megapixel of output in the fastest of `repeats` passes over four images after warm-up."""
     side = network.window or 128
     parameter = next(network.parameters())
     images = torch.full((4, 3, side, side), 0.5, device=parameter.device, dtype=parameter.dtype)

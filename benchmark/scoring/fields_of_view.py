@@ -1,8 +1,8 @@
-"""Fields of view: the part of an image that a network reads at once in evaluation.
+"""Fields of view; a field of view is the part of an image that a network reads at once in evaluation.
 
 The field of view is part of every protocol id in a record. An operator over the whole image (Fourier transform, spatial
-softmax, global pooling) reads only crops in training, so scores depend on the field of view. For networks with such an
-operator, scores are reported both for the whole image and for tiles as large as the training crops.
+softmax, global pooling) reads only crops in training, so scores depend on the field of view. For networks with an
+operator over the whole image, scores are reported both for the whole image and for tiles as large as training crops.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
-    """Return the fields of view: `whole`, `tiles-SIDE`, or both; only images restored with the first are stored.
+    """Return the fields of view in which a cell is evaluated: `whole`, `tiles-SIDE`, or both in this order.
 
     Args:
         backbone: the network.
-        method: the method applied to it.
+        method: the method applied to the network.
         patch: side of the training crops.
     """
     if backbone.window is not None:
@@ -36,10 +36,10 @@ def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
 def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
     """Return the protocol ids of a record, e.g. `y-crop4@tiles-48`.
 
-    An id without a field of view is returned once with each field of view in `seen`.
+    A protocol id without a field of view is returned once with each field of view in `seen`.
 
     Raises:
-        PetlirError: a name is not a protocol.
+        PetlirError: a name is not a protocol id.
     """
     rules = [protocol(name) for name in names]
     meant = (rule if rule.seen else replace(rule, seen=view) for view in seen for rule in rules)

@@ -1,4 +1,4 @@
-"""Scores of a folder of restored images from any method against a folder of clean images, read one pair at a time."""
+"""Scores of a folder of restored images, from any method, against clean images; one pair is read at a time."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class ImageScore(Mean):
 class Scores(TypedDict):
     """The output of `petlir score --json` for a protocol.
 
-    `identical` counts the images that are identical to their clean image. Both means exclude them, unless all images
-    are identical. `cropped` counts the clean images that were cropped to a multiple of the scale.
+    `identical` counts the images that are identical to their clean image. Both means exclude identical images, unless
+    all images are identical. `cropped` counts the clean images that were cropped to a multiple of the scale.
     """
 
     protocol: str
@@ -74,7 +74,7 @@ class FolderPair:
     alignment: Alignment
 
     def read(self, warn: Warn = silent) -> tuple[Pixels, Pixels, int]:
-        """Return both images, H×W×3, with the same size, and the larger of their peaks.
+        """Return both images, H×W×3 and of the same size, and the larger of their peak values.
 
         `warn` receives a line for each part of a file that is not read.
         """
@@ -96,7 +96,7 @@ def _read(path: Path, warn: Warn) -> Picture:
 
 
 def all_protocols() -> list[Protocol]:
-    """Return the protocols of `KNOWN` that apply to stored images and do not require a restoration mode."""
+    """Return the protocols of `KNOWN` that apply to stored images and do not require a particular restoration mode."""
     return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
 
 
@@ -106,12 +106,12 @@ def score_folders(
     """Return PSNR and SSIM of each image in `restored` against its namesake in `reference`, and their means.
 
     Args:
-        restored: folder of images with 8 or 16 bits per channel; suffixes may differ from those in `reference`.
+        restored: folder of images with 8 or 16 bits per channel; file suffixes may differ from those in `reference`.
         reference: folder of the clean images; a clean image that is up to s - 1 pixels larger than the restored image
             is cropped to a multiple of the scale s.
         rule: the protocol.
-        bicubic: whether restored images that are smaller by an integer factor are enlarged like by MATLAB's `imresize`;
-            on low-resolution inputs, this gives the usual baseline of super-resolution.
+        bicubic: whether restored images that are smaller by an integer factor are enlarged as by MATLAB's `imresize`;
+            for low-resolution inputs, this gives the usual baseline of super-resolution.
         warn: receives a line for each image that is skipped, cropped or only partly read.
 
     Raises:
@@ -154,7 +154,7 @@ def measure_folders(
     *,
     bicubic: bool = False,
 ) -> list[dict[str, object]]:
-    """Score the images by each metric; return its direction, colour space, mean and values, or why it is unavailable.
+    """Return each metric's direction, colour space, mean and values on the images, or why the metric is unavailable.
 
     Args:
         restored: as in `score_folders`.
@@ -178,7 +178,7 @@ def measure_folders(
 def matched(
     restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool, warn: Warn = silent
 ) -> list[FolderPair]:
-    """Return the pairs of two folders in the order of names, with their sizes checked from the headers.
+    """Return the image pairs of two folders, sorted by name, after checking the image sizes in the file headers.
 
     Raises:
         PetlirError: as for `score_folders`.
@@ -208,15 +208,15 @@ def _aligned(name: str, image: Path, clean: Path, rules: Sequence[Protocol], bic
 
 
 def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
-    """Return the pairs of restored and clean images of two folders, in the order of names; see `_named`."""
+    """Return the pairs of restored and clean images in two folders, sorted by name; see `_named`."""
     return ((image, clean) for _, image, clean in _named(restored, reference, silent))
 
 
 def _named(restored: Path, reference: Path, warn: Warn) -> list[tuple[str, Path, Path]]:
-    """Return name, restored and clean image of each pair of two folders and their sub-folders.
+    """Return the name, the restored and the clean image file of each pair in two folders and their sub-folders.
 
-    Names without suffix are compared first unchanged, then with accents composed, then also without the prefixes in
-    `PREFIXES`.
+    File names without suffix are compared first unchanged, then with accents composed, then also without the prefixes
+    in `PREFIXES`.
 
     Raises:
         PetlirError: a folder is missing or empty, or an image has no partner.

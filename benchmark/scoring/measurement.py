@@ -1,4 +1,4 @@
-"""Measurement of images by metrics, on the device in batches of images of equal size.
+"""Measurement of images by metrics, in batches of images of equal size.
 
 A metric that cannot be created, or does not support an image, is reported as *not available*, with the reason.
 """
@@ -19,7 +19,7 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import FAULTS
 
 AT_ONCE = 2**21
-"""The maximum number of pixels of a batch."""
+"""The maximum number of pixels in a batch of several images."""
 
 Look = Callable[[], tuple[Image, Image]]
 """A function that reads a restored image and its clean image, H×W×3 uint8."""
@@ -33,10 +33,10 @@ class Measurement:
 
     Attributes:
         name: the name of the metric.
-        better: which values are better.
-        colour: the channels that the metric uses.
-        library: the library that computed it, with its version.
-        unavailable: the reason for missing values; None if there are values.
+        better: whether higher or lower values are better.
+        colour: the colour space or channels that the metric uses.
+        library: the library that computed the metric, with the library's version.
+        unavailable: the reason why there are no values; None if there are values.
         values: one value for each image.
     """
 
@@ -56,7 +56,7 @@ class Prepared:
     model: Model | None = field(default=None, repr=False)
 
     def without(self, reason: str) -> Prepared:
-        """Return the metric as unavailable."""
+        """Return the metric, marked as unavailable for this reason."""
         return Prepared(replace(self.about, unavailable=reason))
 
 
@@ -88,7 +88,7 @@ def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device
 
 
 def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
-    """Yield batches of names of images of equal size, up to the maximum number of pixels."""
+    """Yield the names of images in batches of equal size; several images together have at most `AT_ONCE` pixels."""
     sizes = {name: look()[1].shape[:2] for name, look in images.items()}
     for (height, width), group in groupby(sorted(sizes, key=sizes.__getitem__), key=sizes.__getitem__):
         names, count = list(group), max(1, AT_ONCE // (width * height))
@@ -96,7 +96,7 @@ def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
 
 
 def _batch(images: Sequence[Image], device: str) -> Tensor:
-    """Return images as N×3×H×W in [0, 1]."""
+    """Convert H×W×3 images to an N×3×H×W batch in [0, 1]."""
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
@@ -114,7 +114,7 @@ def _values(model: Model, restored: Tensor, clean: Tensor) -> list[float]:
 
 @contextmanager
 def _repeatable(device: torch.device) -> Iterator[None]:
-    """Seed metrics that use random crops, and restore the random state afterwards."""
+    """Seed the random number generators for metrics that use random crops, and restore their state afterwards."""
     state = np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)

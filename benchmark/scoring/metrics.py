@@ -20,7 +20,7 @@ class Registered:
 
     Attributes:
         make: builds the metric with its defaults; PSNR and SSIM then use the protocol `rgb`.
-        library: the library that computes the metric, with its version.
+        library: the library that computes the metric, with the library's version.
     """
 
     make: Callable[[], Metric]
@@ -28,14 +28,14 @@ class Registered:
 
 
 def choose(text: str, registered: Mapping[str, Registered]) -> tuple[str, ...]:
-    """Return the distinct metrics of a comma-separated list.
+    """Return the distinct names of metrics in a comma-separated list.
 
     Args:
         text: the list.
         registered: see `petlir.benchmark.plugins.Plugins.registered_metrics`.
 
     Raises:
-        PetlirError: a name is unknown, or is not registered and pyiqa is not installed.
+        PetlirError: a name is unknown, or a metric is not registered and pyiqa is not installed.
     """
     found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     others = [name for name in found if name not in registered]
@@ -72,7 +72,7 @@ def measured(
 
 
 def _prepared(name: str, registered: Registered) -> Prepared:
-    """Build a registered metric; it scores one image at a time."""
+    """Build a registered metric, which scores one image at a time."""
     one = Prepared(Measurement(name, "higher", "RGB in [0, 1]", registered.library))
     try:
         metric = registered.make()

@@ -1,4 +1,4 @@
-"""PSNR and SSIM under a named protocol, in float64.
+"""PSNR and SSIM under a named protocol; recorded values are computed in float64.
 
 Sources: Wang, Bovik, Sheikh & Simoncelli, Image quality assessment: from error visibility to structural
 similarity, IEEE TIP 2004; ITU-R BT.601 luma as in MATLAB's `rgb2ycbcr`.
@@ -53,7 +53,7 @@ def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype =
 def scores(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return PSNR and SSIM of each of N pairs on their device; if the protocol requires it, images are rounded first.
+    """Return PSNR and SSIM of each of N pairs of images; if the protocol requires it, images are rounded first.
 
     Args:
         restored: N×3×H×W in [0, 1]; values outside are clipped.
@@ -106,7 +106,7 @@ def recorded(psnr: float) -> float | str:
 def _scaled_planes(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
-    """Return the planes to be compared of two N×3×H×W batches in [0, 1], clipped and, if required, rounded."""
+    """Clip, and round if required, two N×3×H×W batches in [0, 1]; return the planes that the protocol compares."""
 
     def values(images: Tensor) -> Tensor:
         scaled = images.to(dtype).clamp(0, 1) * 255
@@ -121,7 +121,7 @@ def _values(image: Image) -> Tensor:
 
 
 def _planes(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """Return the N×C×h×w planes to be compared of two N×3×H×W batches in 0..255."""
+    """Extract the N×C×h×w planes that the protocol compares from two N×3×H×W batches in 0..255."""
     if restored.shape != clean.shape:
         sizes = (f"{images.shape[-1]}×{images.shape[-2]}" for images in (restored, clean))
         raise PetlirError("images of {} and {} pixels cannot be compared; equal sizes are expected".format(*sizes))
@@ -145,7 +145,7 @@ def _as_bright_as(clean: Tensor, restored: Tensor, protocol: Protocol) -> Tensor
 
 
 def _compared(images: Tensor, channel: Channel) -> Tensor:
-    """Return N×3×H×W images in 0..255 unchanged, or their N×1×H×W luma."""
+    """Return the compared values of N×3×H×W images in 0..255: the unchanged images, or their N×1×H×W luma."""
     if channel.luma is None:
         return images
     red, green, blue = (weight * plane for weight, plane in zip(channel.luma, images.unbind(1), strict=True))
@@ -159,7 +159,7 @@ def _psnr(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
-    """Return N values, the SSIM of each image of N×C×H×W planes."""
+    """Return the SSIM of each of N images, given as N×C×H×W planes."""
     if protocol.ssim == "3d":
         return _similarity(restored, clean, protocol).mean((1, 2, 3))
     if min(clean.shape[-2:]) < protocol.window:

@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 @lru_cache
 def prepare(name: str, device: str) -> Prepared:
-    """Return a metric, created once per process; give up after `PATIENCE` seconds."""
+    """Create a metric, once per process; after `PATIENCE` seconds, return the metric as unavailable."""
     config = _pyiqa().api_helpers.DEFAULT_CONFIGS[name]
     one = Prepared(Measurement(name, "lower" if config.get("lower_better") else "higher", _colour(config), _library()))
     made: list[Prepared] = []

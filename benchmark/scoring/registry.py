@@ -1,9 +1,9 @@
 """The registry of metrics under a protocol: their computation, names and formats.
 
-Adding an entry here adds the metric everywhere.
+A metric that is added to `METRICS` appears in all outputs.
 
-Evaluation computes every entry for each restored and each degraded image; records, tables, exports and the MLflow
-mirror read names, units and digits here. torch is imported only when a metric is computed.
+Evaluation computes every metric in `METRICS` for each restored and each degraded image; records, tables, exports and
+the MLflow mirror read names, units and digits from `METRICS`. torch is imported only when a metric is computed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Score(NamedTuple):
 
 
 def compared(one: Score, other: Score) -> Iterator[tuple[str, float, float]]:
-    """Yield each number that two rows of the same metric contain: its name, e.g. `input_psnr`, and its two values."""
+    """Yield the name (e.g. `input_psnr`) and both values of each number that two rows of the same metric contain."""
     yield one.metric, one.value, other.value
     if one.input is not None and other.input is not None:
         yield f"input_{one.metric}", one.input, other.input
@@ -50,9 +50,9 @@ class ProtocolMetric:
     """A metric that can be computed under every protocol.
 
     Attributes:
-        name: its key in records, exports and MLflow.
-        title: its display name.
-        compute: returns its value for an 8-bit H×W×3 image, or an unrounded 1×3×H×W image in [0, 1], against the clean
+        name: the metric's key in records, exports and MLflow.
+        title: the metric's display name.
+        compute: returns the value for an 8-bit H×W×3 image, or an unrounded 1×3×H×W image in [0, 1], against the clean
             H×W×3 image of the same size.
         digits: decimals in tables.
         unit: empty if dimensionless.

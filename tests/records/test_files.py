@@ -130,7 +130,7 @@ def test_further_metrics_of_the_first_version_become_scores_without_a_protocol()
         ({"values": {"psnr": [27.0], "ssim": [0.8, 0.9]}}, "values.psnr has 1 entries"),
         ({"values": {"psnr": [27.0, "nan"]}}, "psnr"),
         ({"images": ["../x", "coffee"]}, "images"),
-        ({"protocol": None}, "without a score under a protocol"),
+        ({"protocol": None}, "needs at least one score under a protocol"),
         ({"colour": "y"}, "colour"),
     ],
 )

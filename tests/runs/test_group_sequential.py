@@ -132,7 +132,7 @@ def test_bad_numbers_are_refused_before_anything_runs(asked, tmp_path, chosen, l
 
 def test_damaged_looks_are_one_line(tmp_path):
     (tmp_path / FILE).write_text(json.dumps([{"seeds": 3}]))
-    with pytest.raises(PetlirError, match=r"interim_analyses\.json does not state interim analyses"):
+    with pytest.raises(PetlirError, match=r"interim_analyses\.json is not a list of interim analyses"):
         stated(Store(tmp_path))
 
 

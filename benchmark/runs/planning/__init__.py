@@ -33,7 +33,7 @@ from petlir.benchmark.weights.cards import Card
 from petlir.benchmark.weights.sources import network_of
 
 PAPER_RATE = 1e-4
-"""AdamW's learning rate in the AdaptIR paper, for every method."""
+"""AdamW's learning rate in the AdaptIR paper, which uses it for every method."""
 
 
 class Planner:
@@ -72,11 +72,11 @@ class Planner:
 
     @property
     def missed(self) -> list[str]:
-        """A line for each method that cannot have the requested size."""
+        """A line for each method that cannot have the requested number of parameters."""
         return self._missed if self.cells else []
 
     def cell_of(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
-        """Return the cell of a method on the track; a learning rate that needs tuning is not chosen yet."""
+        """Return a method's cell on the request's track; a learning rate that needs tuning is not chosen yet."""
         steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
@@ -113,7 +113,7 @@ class Planner:
         return grid.restored(self.plugins.method(cell.method), cell.options)
 
     def network(self, backbone: str) -> Backbone:
-        """Return the backbone as a network whose tensors have shapes but no values; do not modify it."""
+        """Return the backbone as a network whose tensors have shapes but no values; callers must not modify it."""
         if backbone not in self._backbones:
             with without_memory():
                 self._backbones[backbone] = self.plugins.build(backbone)
@@ -149,7 +149,7 @@ class Planner:
             self._common(cell)
 
     def _common(self, cell: Cell) -> tuple[str | None, Common]:
-        """Return a cell's obstacle (see `obstacle`) and the key components that all its seeds and rates share."""
+        """Return a cell's obstacle (see `obstacle`) and the key components that are independent of seed and rate."""
         kind = _combination(cell)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
@@ -187,7 +187,7 @@ class Planner:
     def _check_images(
         self, cell: Cell, task: Task, network: Backbone, seen: tuple[str, ...], patch: int | None
     ) -> None:
-        """Raise PetlirError if an image of the task is too small or too large; equal checks are made only once."""
+        """Raise PetlirError if an image of the task is too small or too large; skip a check that was made before."""
         kind = (cell.backbone, cell.task, seen, patch)
         if kind not in self._checked:
             root, extra = self.request.context.root, self.request.protocols
@@ -195,7 +195,7 @@ class Planner:
             self._checked.add(kind)
 
     def _device(self, cell: Cell, method: Method) -> str:
-        """Return the type of the device on which the method's own dropout draws masks, or "" if it has no dropout."""
+        """Return the type of the device on which the method's own dropout draws masks; "" if the method has none."""
         ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
@@ -233,7 +233,7 @@ class Planner:
         return self.card(backbone).sha256
 
     def unavailable(self, cell: Cell) -> str | None:
-        """Return why the cell's weights cannot be fetched or why its method fails, or None if neither applies."""
+        """Return the reason if the cell's weights cannot be fetched or its method fails; None otherwise."""
         self.card(cell.backbone)
         return self._unavailable.get(cell.backbone) or self._broken.get(_combination(cell))
 
@@ -248,11 +248,11 @@ class Planner:
         return self._cards[backbone]
 
     def refuse_overlap(self) -> None:
-        """Raise an error if test images of a cell are among its fitted images, unless the user allows such overlaps.
+        """Raise an error if a cell's test images are also used to fit the cell, unless the user allows such overlaps.
 
         Raises:
-            PetlirError: a test image is among the fitted images; the message names the first such image and the place
-                where it was found.
+            PetlirError: a test image is also a training, validation or pre-training image; the message names the first
+                such image and the place where it was found.
         """
         context = self.request.context
         if not context.allow_overlap:
@@ -261,7 +261,7 @@ class Planner:
             guard.refuse(list(cells.values()), self.plugins, cards, context.root)
 
     def selection_context(self, cell: Cell) -> str:
-        """Return the digest of the context of a learning rate's selection: the cell's key without seed and rate."""
+        """Return the digest of the context of a learning-rate selection: the cell's key without seed and rate."""
         needs = tuple(self.selection_context(need) for need in self.required(cell))
         return self._common(cell)[1].selection(cell, needs)
 
@@ -273,7 +273,7 @@ class Planner:
 
 
 def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ...], str | None]:
-    """Return the heads that an image passes through, or no heads and the reason why one is missing."""
+    """Return the heads that an image passes through, or no heads and the reason why a head is missing."""
     try:
         return method.heads(network, task), None
     except PetlirError as error:

@@ -13,15 +13,15 @@ from petlir.benchmark.writing import write_bytes
 GRIDS = Path(__file__).parents[3] / "results" / "grids"
 SELECTION = {"backbones": str, "methods": str, "tasks": str, "seeds": str, "steps": int}
 SHARED = {"track": str, "regime": str, "protocols": str, "metrics": str}
-"""The keys of a grid and their types; values of keys in `SELECTION` may differ in each table of `also`."""
+"""The keys of a grid file and the types of their values; each table of `also` may set the keys in `SELECTION` again."""
 REQUIRED = ("backbones", "methods", "tasks")
 PAGE, ALSO = "page", "also"
-"""The keys of a grid file for the grid's page in the report, and for additional selections."""
+"""The keys of a grid file that describe the grid's page in the report and that list additional selections."""
 DEFAULT_TRACK = "demo"
 
 
 def named(name: str) -> Path:
-    """Return the file of a named grid; the error for an unknown name suggests the nearest."""
+    """Return the file of a named grid; the error for an unknown name suggests the most similar name."""
     path = GRIDS / f"{name}.json"
     if not path.is_file():
         raise unknown("grid", name, [file.stem for file in GRIDS.glob("*.json")])
@@ -44,7 +44,7 @@ def read_grid(path: Path) -> dict[str, object]:
         raise PetlirError(f"grid {path} is not {form}: {error}") from error
     if not isinstance(found, dict):
         raise PetlirError(
-            f"grid {path} holds a {type(found).__name__}; expected {', '.join(REQUIRED)} and their values"
+            f"grid {path} contains a {type(found).__name__}; expected an object with the keys {', '.join(REQUIRED)}"
         )
     found.pop(PAGE, None)
     also: object = found.pop(ALSO, [])
@@ -84,7 +84,7 @@ def write_grid(path: Path, selections: Sequence[Mapping[str, object]], shared: M
         lines += ["", f"[[{ALSO}]]", *_lines(one)]
     content = "\n".join([*lines, ""]).encode()
     if path.exists() and path.read_bytes() != content:
-        raise PetlirError(f"{path} exists and holds something else; choose another name or remove it")
+        raise PetlirError(f"{path} already exists with different content; choose another name or remove the file")
     write_bytes(path, content)
 
 

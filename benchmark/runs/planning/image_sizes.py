@@ -1,4 +1,4 @@
-"""Checks, before tuning and training, that the images of a task can be used for training, restored and scored."""
+"""Checks, before tuning and training, that the sizes of a task's images suit training, restoration and scoring."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BYTES_PER_PIXEL = 200
 
 @dataclass(frozen=True)
 class SizedImage:
-    """The size of a clean image in pixels, cropped to a multiple of the scale; `name` identifies it in messages."""
+    """The size of a clean image after cropping to a multiple of the scale; `name` identifies the image in messages."""
 
     name: str
     width: int
@@ -33,7 +33,7 @@ class SizedImage:
 def check_images(
     task: Task, track: str, root: Path | None, network: Backbone, seen: Sequence[str], extra: str, patch: int | None
 ) -> None:
-    """Check the images of a task by their sizes; the sizes of a user's own pairs are read from file headers.
+    """Check the sizes of a task's images; the sizes of a user's own pairs are read from file headers.
 
     Args:
         task: the task.
@@ -42,7 +42,7 @@ def check_images(
         network: the backbone, which determines the accepted sizes.
         seen: fields of view, see `petlir.benchmark.scoring.fields_of_view`.
         extra: comma-separated protocol ids in addition to the task's protocols.
-        patch: side of a training crop in degraded pixels; None if nothing is trained.
+        patch: side of a training crop in pixels of the degraded image; None if nothing is trained.
 
     Raises:
         PetlirError: an image is too small (for a training crop, for the network, or for SSIM's window after the border

@@ -14,7 +14,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Head, Index
 
 SAME = ("track", "regime", "steps", "batch_size", "patch")
-"""Fields that two records in folders of the same name must share to belong to the same cell."""
+"""Fields in which two records must agree to belong to the same cell, if their folder names agree apart from the key."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Planned:
 
     Attributes:
         cell: the cell.
-        parts: the components of its key.
+        parts: the components of the cell's key.
         obstacle: the reason why backbone, method and task cannot be combined; None if they can.
-        fault: the reason why the cell cannot be processed here: its weights cannot be fetched, or no learning rate
-            could be chosen. None if it can be processed.
-        needs: the cells that it requires.
-        convergence: the doubling test of its learning rate; None if the rate was not tuned.
+        fault: the reason why the cell cannot be processed here: its weights cannot be fetched, its method fails, or no
+            learning rate could be chosen. None if the cell can be processed.
+        needs: the cells that the cell requires.
+        convergence: the doubling test of the cell's learning rate; None if the rate was not tuned.
     """
 
     cell: Cell
@@ -54,7 +54,7 @@ class Planned:
 
 
 def state(planned: Planned, index: Index) -> str:
-    """Return `done`, `failed`, `stale` or `missing`."""
+    """Return the state of a planned cell: `done`, `failed`, `stale` or `missing`."""
     head = index.find(planned.key)
     if head is not None:
         return "failed" if head.retried else "done"

@@ -1,4 +1,4 @@
-"""Prediction of cells' time and memory from FLOPs, saved bytes and the costs of finished cells in the store."""
+"""Prediction of the time and memory of cells from counted FLOPs and bytes and from the costs of finished cells."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.weights.sources import network_of
 
 BASE = 600 * 2**20
-"""The bytes that a process needs before training: for torch and, on a GPU, for its context."""
+"""The bytes that a process needs before training: for torch and, on a GPU, for the CUDA context."""
 OVERHEAD = 1.25
-"""The assumed ratio of peak memory to counted memory, which leaves out temporary tensors, until a cell has finished."""
+"""The assumed ratio of peak memory to counted memory until a cell has finished; temporary tensors are not counted."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Prediction:
     """The predicted costs of a cell on a device.
 
     Attributes:
-        seconds: time of its training, validation and evaluation; None if unknown.
-        bytes: peak memory of its training; None if it cannot be counted.
-        parted: peak memory with split batches, as after running out of memory.
+        seconds: time of training, validation and evaluation; None if unknown.
+        bytes: peak memory of training; None if the memory cannot be counted.
+        parted: peak memory of training if batches are split because they do not fit into memory.
     """
 
     seconds: float | None = None
@@ -58,7 +58,7 @@ def gib(count: int) -> str:
 
 
 def capacity(device: str) -> tuple[int, str]:
-    """Return the memory of a device in bytes, and its name as in records."""
+    """Return the memory of a device in bytes, and the device's name in records."""
     if device.startswith("cuda"):
         found = torch.cuda.get_device_properties(device)
         return found.total_memory, found.name
@@ -92,18 +92,18 @@ class Predictor:
         return self._found[kind]
 
     def memory(self, planned: Planned) -> Prediction:
-        """Return the predicted memory of a cell without its time, which may require timing a training step."""
+        """Predict only the memory of a cell; predicting the time may require timing a training step."""
         if (sizes := self._sizes(planned)) is None:
             return Prediction()
         parts = min(PARTS, planned.cell.batch_size)
         return Prediction(None, self._peak(sizes.bytes()), self._peak(sizes.bytes(1 / parts)))
 
     def close(self) -> None:
-        """Save the counts in the cache."""
+        """Write the counted costs to the cache."""
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """Return the number of cells with costs not in the cache; cells that differ only in seed or rate count once."""
+        """Return the number of cells whose costs are not cached; cells that differ only in seed or rate count once."""
         kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
@@ -136,7 +136,7 @@ class Predictor:
         return found
 
     def _seconds(self, planned: Planned) -> float | None:
-        """Return the time of finished cells with other seeds or rates, or else a prediction from FLOPs and speeds."""
+        """Return the median time of finished cells that differ only in seed or rate, or a prediction from FLOPs."""
         cell, sizes = planned.cell, self._sizes(planned)
         if not _trained(planned):
             return None
@@ -185,7 +185,7 @@ class Predictor:
 
 
 def _trained(planned: Planned) -> bool:
-    """Return whether a cell can be trained; a cell whose method raised an error has no heads."""
+    """Return whether a cell can be trained: it has no obstacle, and it has heads, i.e. its method raised no error."""
     return planned.obstacle is None and bool(planned.parts["heads"])
 
 

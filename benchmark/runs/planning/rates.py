@@ -1,6 +1,6 @@
-"""The learning rates of a grid: rates that the project ships, rates chosen in the store, and trials to choose others.
+"""The learning rates of cells: rates that the project ships, rates chosen in the store, and trials to choose others.
 
-Every chosen rate is tested for convergence by another trial at this rate with half of the steps.
+Every chosen rate is tested for convergence by another trial with half of the steps.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.terminal import echo
 
 Finish = Callable[[Sequence[Planned], Store], None]
-"""A function that processes cells until each has a record in the store."""
+"""A function that processes cells until each cell has a record in the store."""
 
 
 @dataclass(frozen=True)
 class PendingTrial:
-    """A training run that a selection still needs.
+    """A training run that is still needed to choose a learning rate.
 
     Attributes:
         chosen: the cell whose rate is selected.
@@ -55,7 +55,7 @@ class Rates:
     Attributes:
         planner: planner of the request.
         store: store of the trials.
-        again: whether to run trials even if the project ships a choice.
+        again: whether to run trials even if the project ships the trials of a cell.
         faults: the reasons why no rate could be chosen, by `Cell.selection`.
     """
 
@@ -66,7 +66,7 @@ class Rates:
 
     @property
     def selection_cells(self) -> Store:
-        """The store of the cells that trials require; they have the selection seed and do not appear in reports."""
+        """The store of the cells that trials require; these cells have the selection seed and are not in reports."""
         return self.store.within("selection")
 
     def selection(self, cell: Cell) -> RateSelection | None:
@@ -75,7 +75,7 @@ class Rates:
         return found if found.complete else None
 
     def left(self, cell: Cell) -> tuple[int, int]:
-        """Return the numbers of trials and half trials that are still needed to choose a cell's rate."""
+        """Return how many trials, and how many half trials (with half of the steps), a cell's selection still needs."""
         found = self._tried(cell)
         return max(0, TRIALS - len(found.trials)), int(not found.complete)
 
@@ -88,7 +88,7 @@ class Rates:
         return found.counted(self.planner.method(cell).rates)
 
     def planned(self, cell: Cell) -> Planned:
-        """Return the cell and the cells that it requires, each with its rate; a cell without a rate has a fault."""
+        """Plan a cell and the cells that it requires at their chosen rates; a cell without a rate has a fault."""
         needs = tuple(self.planned(need) for need in self.planner.required(cell))
         one = self.planner.plan(cell, needs)
         if cell.regime != "tuned" or one.obstacle is not None or one.fault is not None:
@@ -128,7 +128,7 @@ class Rates:
             self._try({trial.key: trial for trial in trials}, runs_on)
 
     def _open(self, cell: Cell) -> list[PendingTrial]:
-        """Return the trials that can run now: the grid, then one rate at a time, finally the half trial."""
+        """Return the next trials: those of the grid, then single rates, finally the trial with half of the steps."""
         found = self._tried(cell)
         if found.complete:
             return []

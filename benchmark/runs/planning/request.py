@@ -19,10 +19,10 @@ class GridSelection:
 
     Attributes:
         backbones: comma-separated names, `*` for all.
-        methods: e.g. `lora[rank=4,8],adapter,*@250k`.
+        methods: comma-separated methods, e.g. `lora[rank=4,8],adapter,*@250k`.
         tasks: comma-separated names, `*` for all.
-        seeds: e.g. `0,1,2`.
-        steps: optimiser steps; None for the default of the track.
+        seeds: comma-separated seeds, e.g. `0,1,2`.
+        steps: optimiser steps; None for the default of the task or the track.
     """
 
     backbones: str
@@ -85,8 +85,9 @@ def request_from_grid(
     """Return the request for a user's choices, completed from a named grid or from a grid file in TOML or JSON.
 
     In a grid with several selections, a chosen task stays in the selections that list it; tasks that no selection
-    lists are added to the first selection. Chosen methods, seeds and steps apply to all selections. Chosen backbones
-    reduce the grid to its first selection. If `save` is given, the completed grid is written to that file as TOML.
+    lists are added to the first selection. Chosen methods, seeds and steps apply to all selections. If
+    backbones are chosen, only the first selection is used. If `save` is given, the completed grid is written to the
+    file `save` as TOML.
 
     Raises:
         PetlirError: the grid or precision is unknown, or the file of the grid is damaged.
@@ -111,7 +112,7 @@ def _part(values: Mapping[str, object], keys: Iterable[str]) -> dict[str, object
 
 
 def _narrowed(asked: dict[str, object], given: Mapping[str, object]) -> list[dict[str, object]]:
-    """Return a grid's selections with the user's choices applied; the first also holds the fields shared by all."""
+    """Return a grid's selections with the user's choices applied; the first also contains the fields that all share."""
     selections = [asked, *cast("list[dict[str, object]]", asked.pop("also", []))]
     if "backbones" in given:
         selections = selections[:1]

@@ -41,7 +41,7 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Return the bytes of training, with gradients and AdamW's moments; a pass processes a `share` of the batch."""
+        """Return the bytes of training, with gradients and AdamW's moments, if a pass reads a `share` of the batch."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
@@ -49,12 +49,12 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
     """Return the costs of a method's training step on a backbone, or None if shapes alone do not suffice to count them.
 
     Args:
-        plugins: the plugin files that define the backbone.
+        plugins: all plugins, including the backbone's.
         backbone: name of the backbone.
         method: the method applied to the backbone.
         head: the head that is trained.
         batch: crops per step.
-        patch: side of a degraded crop in pixels.
+        patch: side of a degraded training crop in pixels.
     """
     try:
         with without_memory(), contained():
@@ -78,7 +78,7 @@ def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
 
 
 class _Fused(TorchFunctionMode):
-    """Attention as a single fused kernel, as on real devices; on meta tensors torch would compute separate products."""
+    """A mode that runs attention as one fused kernel, as real devices do; on meta tensors, torch would not fuse it."""
 
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Kwargs = None
@@ -105,7 +105,7 @@ def _attention(
 
 @contextmanager
 def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
-    """Collect the storages saved for the backward pass, of tensors that have no values and thus no memory addresses.
+    """Collect the storages saved for the backward pass; tensors without values have no memory addresses to compare.
 
     For tensors with values, see `costs.saved_for_backward_bytes`.
     """
@@ -124,7 +124,7 @@ def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
 
 @dataclass
 class Kept:
-    """A cache file with previously counted sizes."""
+    """A cache file with previously counted costs of training steps."""
 
     path: Path = field(default_factory=lambda: cache_folder() / "step-sizes.json")
 
@@ -142,11 +142,11 @@ class Kept:
         return self._found[key]
 
     def add(self, key: str, sizes: Sizes | None) -> None:
-        """Add counted sizes."""
+        """Add the counted costs of a training step; None if they cannot be counted."""
         self._found[key], self._new = sizes, True
 
     def write(self) -> None:
-        """Write the file if there are new sizes and it is writable."""
+        """Write the cache file if costs were added and the file is writable."""
         if self._new:
             as_rows = {key: None if sizes is None else astuple(sizes) for key, sizes in self._found.items()}
             with suppress(OSError):

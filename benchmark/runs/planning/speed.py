@@ -17,7 +17,7 @@ accordingly.
 """
 
 ROUNDS = 5
-"""The number of timed steps, of which the fastest counts; others are slowed by warm-up or by other programs."""
+"""The number of timed steps, of which the fastest counts; warm-up or other programs slow down the others."""
 
 
 def training_speed(network: Backbone, head: str, batch: int, patch: int, device: str) -> float:
@@ -27,7 +27,7 @@ def training_speed(network: Backbone, head: str, batch: int, patch: int, device:
         network: the network, whose gradients are overwritten.
         head: the head that is trained.
         batch: crops per step.
-        patch: side of a degraded crop in pixels.
+        patch: side of a degraded training crop in pixels.
         device: the device to time, such as `cpu` or `cuda:0`.
     """
     network = network.to(device).requires_grad_(True).eval()

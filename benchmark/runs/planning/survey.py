@@ -23,18 +23,18 @@ NOTHING: Taken = (None, None, "")
 
 @dataclass(frozen=True)
 class PlanRow:
-    """A cell of a plan.
+    """The row of a plan for one cell: its state and predicted costs.
 
     Attributes:
         cell: description of the cell.
         label: label of the cell's method.
         task: the cell's task.
         state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
-        why: what changed since the record of a stale cell; otherwise the obstacle or fault, if there is one.
-        seconds: predicted time; for the first cell that needs them, it includes the trials of the learning rate. None
-            if there is nothing to do or the time is unknown.
+        why: for a stale cell, the changes since its record was written; otherwise the obstacle or fault, if any.
+        seconds: predicted time; for the first of the cells that share a learning rate, it includes the trials that are
+            still needed. None if there is nothing to do or the time is unknown.
         bytes: predicted peak memory; None if there is nothing to do or the memory is unknown.
-        unfit: why the cell does not fit the device with whole batches; empty if it fits.
+        unfit: why the cell does not fit into the device's memory with whole batches; empty if it fits.
     """
 
     cell: str
@@ -55,13 +55,13 @@ class PlanRow:
 def survey(
     asked: Request, folder: Path | str, device: str = "auto", warn: Callable[[str], None] = lambda line: None
 ) -> list[PlanRow]:
-    """Return each cell's state, predicted costs and, if it is stale, the changes, without running anything.
+    """Return a row for each cell with its state, predicted costs and, if it is stale, the changes; run no cell.
 
     Args:
         asked: the request.
         folder: the store.
-        device: device of the prediction.
-        warn: called with a line for each part of the request that cannot be met, and before slow operations.
+        device: device for which to predict the costs.
+        warn: called with a line for each part of the request that cannot be satisfied, and before slow operations.
     """
     planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()
@@ -103,13 +103,13 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     lack = rates.planner.unavailable(one.cell)
     if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         trials, halves = rates.left(one.cell)
-        return "to be tuned", f"needs {counted(trials, 'trial')} and {halves} with half the steps first"
+        return "to be tuned", f"needs {counted(trials, 'trial')} and {counted(halves, 'trial')} of half the steps first"
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 
 
 def totals(rows: list[PlanRow]) -> str:
-    """Return a line with the predicted total cost, and a line for each cell that does not fit the device."""
+    """Return a line with the predicted total cost, and a line for each cell that exceeds the device's memory."""
     todo = [row for row in rows if row.state in OPEN]
     known = [row.seconds for row in todo if row.seconds is not None]
     largest = max(todo, key=lambda row: row.bytes or 0, default=None)
@@ -129,5 +129,5 @@ def duration(seconds: float) -> str:
 
 
 def as_rows(rows: list[PlanRow]) -> list[dict[str, object]]:
-    """Return the rows as JSON objects."""
+    """Convert the rows to dictionaries for JSON output."""
     return [asdict(row) for row in rows]

@@ -15,7 +15,7 @@ from petlir.benchmark.store import Store
 
 @dataclass(frozen=True)
 class Change:
-    """A changed key component; a value is empty if the component did not exist."""
+    """A changed key component; `then` or `now` is empty if the component did not exist."""
 
     ingredient: str
     then: str

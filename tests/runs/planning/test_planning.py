@@ -99,7 +99,9 @@ def test_a_scale_that_the_network_has_not_is_not_applicable(lab):
 
 
 def test_what_is_not_tuned_is_named(lab, tmp_path):
-    assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "needs 8 trials and 1 with half the steps first")]
+    assert whys(lab, tmp_path, regime="tuned") == [
+        ("to be tuned", "needs 8 trials and 1 trial of half the steps first")
+    ]
 
 
 def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_chosen_backbones_make_one_selection(ask):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("[1]", "grid .*two.json holds a list; expected backbones, methods, tasks"),
+        ("[1]", "grid .*two.json contains a list; expected an object with the keys backbones, methods, tasks"),
         ("{", "grid .*two.json is not JSON: "),
         ('{"backbone": "ipt-nano"}', "grid .*two.json: unknown key 'backbone'; did you mean 'backbones'"),
         ('{"backbones": "ipt-nano", "methods": "lora"}', "grid .*two.json lacks tasks"),
@@ -79,7 +79,7 @@ def test_a_saved_grid_asks_for_the_same_cells(ask, tmp_path):
     again = request_from_grid(tmp_path / "saved.toml", [], None, True, "float32")
     assert again == asked and asked.also
     ask(**chosen, save=tmp_path / "saved.toml")
-    with pytest.raises(PetlirError, match=r"saved.toml exists and holds something else"):
+    with pytest.raises(PetlirError, match=r"saved.toml already exists with different content"):
         ask(save=tmp_path / "saved.toml")
 
 
