@@ -6,9 +6,9 @@ squares of units, seeds and error. The interval and the test use different appro
 - The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). The coverage
   of the plain Satterthwaite interval is 92 to 100 % at a nominal 95 %, because U + S − E can be zero or negative, and
   few seeds give too many degrees of freedom. Here a smooth positive variance replaces U + S − E, and the degrees of
-  freedom are shrunk towards the degrees of freedom of units or of seeds, whichever are fewer. The constants are
-  calibrated, not derived. `python -m petlir.benchmark.statistics.simulation` measures the coverage, and
-  `conditions.printable` tells for which numbers of units and seeds the interval is valid.
+  freedom are shrunk towards the degrees of freedom of units or of seeds, whichever are fewer. The constants of both
+  corrections are calibrated by simulation, not derived. `python -m petlir.benchmark.statistics.simulation` measures the
+  coverage, and `conditions.printable` tells for which numbers of units and seeds the interval is valid.
 - The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds), a sum of
   one term for units and one for seeds, each with the t quantile of its own degrees of freedom. For normal effects of
   any size, the p value is never too small, even far in the tail. Tests of many pairs depend on the tail of the

@@ -40,8 +40,8 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
     """Return the gap between a method's mean and the best mean of a column, in dB.
 
     Args:
-        scores: method → units × seeds in dB, for converged PETL methods with similar numbers of parameters; a pair is
-            compared on the seeds that both methods have.
+        scores: method → units × seeds in dB, for converged PETL methods with similar numbers of trainable parameters; a
+            pair is compared on the seeds that both methods have.
         name: the method.
         level: confidence level of the interval.
         columns: number of columns for which the lower end must hold jointly.
@@ -84,7 +84,7 @@ def _gaps(table: _Table, name: str) -> Floats:
 def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[list[Interval]]:
     """Yield the intervals of each method from the mean squares of its rivals' gaps, methods × rivals.
 
-    The first level is that of all upper ends; each further level is that of the lower end of one interval.
+    The first level applies to all upper ends; each further level applies to the lower end of one interval.
     """
     mean = np.concatenate([one.mean for one in above], axis=1)
     upper, *lower = (
@@ -123,7 +123,8 @@ def stabilities(
     dependence between tasks, since the standard deviation of a sum is at most the sum of the standard deviations.
 
     Args:
-        columns: column → method → units × seeds in dB, for converged PETL methods with similar numbers of parameters.
+        columns: column → method → units × seeds in dB, for converged PETL methods with similar numbers of trainable
+            parameters.
         names: the methods; methods that are missing from a column are left out.
         level: confidence level of the intervals.
     """
@@ -139,7 +140,7 @@ def stabilities(
 
 
 def _stability(both: Mapping[str, Sequence[Interval]]) -> Stability:
-    """Combine a method's regrets; each column has one interval for itself and one for all columns jointly."""
+    """Combine a method's regrets: per column, one interval for this column alone and one for all columns jointly."""
     each = {column: own for column, (own, _) in both.items()}
     floor = max(joint.low for _, joint in both.values())
     worst = Interval(max(one.value for one in each.values()), floor, max(one.high for one in each.values()))

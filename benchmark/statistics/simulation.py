@@ -32,7 +32,7 @@ from petlir.benchmark.statistics.crossed import SKEWNESS, Floats, Squares, beyon
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
-"""The expected mean square of units or seeds divided by the mean square of the error; 1 means no effect."""
+"""The simulated ratios of the expected mean square of units or seeds to that of the error; 1 means no effect."""
 FAMILY = 10
 """The number of methods in a column of equal methods."""
 CHUNK = 4_000_000

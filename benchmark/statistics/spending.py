@@ -1,7 +1,7 @@
 """Alpha spending: the fraction of alpha that each interim analysis spends; the analyses are stated beforehand.
 
-If two equal methods are tested after each added seed, they differ significantly at some point in 14 to 18 % of the
-cases. Here alpha is spent over interim analyses stated beforehand, by the O'Brien–Fleming type function of Lan and
+If seeds are added until a difference is significant, methods without a true difference are separated in 14 to 18 % of
+the cases. Here alpha is spent over interim analyses stated beforehand, by the O'Brien–Fleming type function of Lan and
 DeMets (Biometrika 70, 1983): little at the first analysis and most at the last. The level of each analysis is its
 increment of the spent alpha. By the union bound, the error rate of all analyses together is at most alpha, whatever the
 dependence between them.

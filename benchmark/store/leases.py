@@ -1,9 +1,9 @@
-"""Leases: files that name the process that works on a cell of a store, rewritten as its heartbeats.
+"""Leases: files that name the process working on a cell; the process rewrites its file as a heartbeat.
 
 A lease is a small numbered file, `<key>.<number>`, that can be created only once. The process that creates the file
 with the next number holds the lease on the key, and rewrites the file every few seconds. If the process is killed or
 disconnected, the rewriting stops, and another process may create the file with the next number. Thus no lease lasts
-forever, and the clocks of the machines do not matter.
+forever, and heartbeats are timed by the store's own clock only.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ LONGEST = 200
 def escaped(name: str) -> str:
     """Return a name that MLflow accepts for a metric, a parameter or a folder.
 
-    `@` becomes `:`, and forbidden characters become `_`. A name that is changed in any other way than in its `@` gets a
-    digest of the original name as a suffix, so that different names stay different.
+    `@` becomes `:`, and forbidden characters become `_`. Unless only `@` was replaced, a changed name gets a digest of
+    the original name as a suffix, so that different names stay different.
     """
     plain = name.replace("@", ":")
     allowed = FORBIDDEN.sub("_", plain)[:LONGEST]

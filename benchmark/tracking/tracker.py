@@ -77,7 +77,7 @@ class NotTaken(PetlirError):
 
 
 class Tracker:
-    """A tracker with an MLflow experiment per track, a run per cell, and a parent run for each cell's set of seeds.
+    """A tracker: one MLflow experiment per track, one run per cell, and one parent run for all seeds of a setting.
 
     Records that are already logged are not logged again.
 

@@ -28,7 +28,9 @@ from petlir.benchmark.hub import first_line
 WRAPPERS = ("params_ema", "params", "state_dict", "model")
 """Keys under which files store their weights, in search order; otherwise the weights are at the top level."""
 PREFIXES = re.compile(r"(?:module\.|net\.)+")
-EXPECTED = f"expected a state dict, alone or under {', '.join(WRAPPERS)}, in a safetensors or torch file"
+EXPECTED = (
+    f"expected a safetensors or torch file with a state dict, alone or under one of the keys {', '.join(WRAPPERS)}"
+)
 DAMAGE = (
     pickle.UnpicklingError, struct.error, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError,
     AttributeError, ArithmeticError, AssertionError,

