@@ -28,14 +28,14 @@ class Deferred:
     numbers: list[int] = field(default_factory=list)
 
     def heed(self) -> None:
-        """Exit now if a signal has been received."""
+        """Exit now if the block has received a signal."""
         if self.numbers:
             leave(self.numbers[0])
 
 
 @contextmanager
 def deferred() -> Iterator[Deferred]:
-    """Record SIGTERM instead of exiting; a signal that the block does not handle takes effect when the block ends.
+    """Defer SIGTERM: inside the `with` block, the signal is only recorded; the process exits when the block ends.
 
     Signals are delivered only to the main thread; in another thread, `deferred` has no effect.
     """
@@ -52,12 +52,12 @@ def deferred() -> Iterator[Deferred]:
 
 
 class TimeUp(Interruption):
-    """The expiry of a time limit, raised inside whatever code is running at that moment."""
+    """The expiry of a time limit, raised inside the code that is running when the time has elapsed."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeUp` inside the block after `seconds`; only effective in the main thread."""
+    """Raise `TimeUp` inside the `with` block after `seconds` seconds; only effective in the main thread."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise TimeUp

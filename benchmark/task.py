@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 IMAGES = "images"
 """The name of an option that every task has: the number of training images to use."""
 FIRST = "first:"
-"""`first:16:NAME` denotes 16 images of the set NAME; see `ImageSet.first`."""
+"""`first:16:NAME` denotes a subset of 16 images of the set NAME; see `ImageSet.first`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Data:
         return tuple(self.train.split("+"))
 
     def of_first(self, count: int) -> Data:
-        """Return the same data with `count` training images, split as evenly as possible over joined sets."""
+        """Return the same data with `count` training images, split as evenly as possible over the joined sets."""
         each, over = divmod(count, len(self.training_sets))
         shares = [each + (place < over) for place in range(len(self.training_sets))]
         few = [f"{FIRST}{share}:{name}" for share, name in zip(shares, self.training_sets, strict=True) if share]
@@ -86,7 +86,7 @@ class Task:
 
     @property
     def label(self) -> str:
-        """The name with the options that differ from the default, e.g. `hybrid_lr4_noise30[noise=truncated]`."""
+        """The task's name and the options that differ from the default, e.g. `hybrid_lr4_noise30[noise=truncated]`."""
         return self.name + _bracketed(self.chosen)
 
     @property
@@ -98,7 +98,7 @@ class Task:
         """Return the task with these option values; every task has the option `images`.
 
         Raises:
-            PetlirError: an option or a value is unknown; the message suggests the nearest.
+            PetlirError: an option or a value is unknown; the message suggests the nearest name.
         """
         if IMAGES in options and IMAGES not in self.variants:
             others = {option: value for option, value in options.items() if option != IMAGES}
@@ -131,7 +131,10 @@ class Task:
         )
 
     def on(self, track: str) -> Data:
-        """Return the images of this task on `track`; the error for an unknown track suggests the nearest."""
+        """Return the images of this task on `track`.
+
+        The error message for an unknown track suggests the nearest track.
+        """
         try:
             return self.data[track]
         except KeyError:
@@ -144,7 +147,7 @@ def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
     Args:
         name: the task's name in the grid.
         title: the task's display name in reports.
-        parts: the tasks of the union; a training crop is drawn from each task with equal probability.
+        parts: the tasks of the union; each training crop is from one of these tasks, chosen with equal probability.
     """
     tracks = [track for track in parts[0].data if all(track in part.data for part in parts)]
     protocols = tuple(dict.fromkeys(protocol for part in parts for protocol in part.protocols))
@@ -171,7 +174,7 @@ def _bracketed(chosen: Mapping[str, str]) -> str:
 class Family(ABC):
     """Tasks that a user specifies with an argument, `NAME:ARGUMENT`, such as a folder of pairs.
 
-    In records, the name of such a task is `NAME:` followed by a short suffix.
+    In a record, the name of a task with an argument is `NAME:` followed by a short suffix.
     """
 
     name: ClassVar[str]
@@ -185,7 +188,7 @@ class Family(ABC):
 
     @abstractmethod
     def open(self, argument: str) -> Task:
-        """Return the task of a canonical argument.
+        """Return the task that a canonical argument specifies.
 
         Raises:
             PetlirError: the argument does not specify a task.
@@ -193,4 +196,4 @@ class Family(ABC):
 
     @abstractmethod
     def recall(self, name: str) -> Task:
-        """Return the task that a record names, without its images; `name` is what follows `NAME:` in the record."""
+        """Return the task that a record names, without its images; `name` is the record's suffix after `NAME:`."""

@@ -17,7 +17,7 @@ class Track:
 
     Attributes:
         name: `demo`, `open` or `paper`.
-        title: a phrase that states its purpose.
+        title: a phrase that states the purpose of the track.
         needs: the images and weights that must be available.
         steps: optimiser steps of a cell.
         batch_size: crops per step.
@@ -71,7 +71,7 @@ TRACKS = {track.name: track for track in (DEMO, OPEN, PAPER)}
 
 
 def track(name: str) -> Track:
-    """Return the track with this name; the error for an unknown name suggests the nearest."""
+    """Return the track with this name; the error for an unknown name suggests the nearest name."""
     if name not in TRACKS:
         raise unknown("track", name, TRACKS)
     return TRACKS[name]

@@ -1,4 +1,4 @@
-"""Atomic file writing: a kill or a full disk leaves either the old file or the new one, never a partial file."""
+"""Atomic file writing: a killed process or a full disk leaves the old or the new file, never a partial file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def write_json(path: Path, data: object) -> None:
     try:
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
-        raise PetlirError(f"cannot write {path}: a number in it is not finite ({error})") from error
+        raise PetlirError(f"cannot write {path}: the data contain a number that is not finite ({error})") from error
     write_bytes(path, f"{text}\n".encode(), flush=True)
 
 
 def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
-    """Write a file atomically: after a kill, or on a full disk, `path` holds either the old content or the new.
+    """Write a file atomically: if the process is killed or the disk full, `path` holds the old or the new content.
 
     Args:
         path: the file; its folder is created if missing.

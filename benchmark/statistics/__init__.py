@@ -1,6 +1,7 @@
-"""Statistics of tables of units × seeds: differences, ties, ranks, recovered gains and regrets.
+"""Statistics of score tables, units × seeds: differences, ties, ranks, recovered gains and regrets.
 
-The unit is the source scene: several images of a scene are averaged first. This package does not depend on records.
+A unit is a source scene; the scores of several images of a scene are averaged before any statistic is computed. The
+functions take arrays of scores and do not depend on how records are stored.
 """
 
 from petlir.benchmark.statistics.collapse import collapsed, uncollapsed

@@ -1,4 +1,4 @@
-"""Collapsed seeds: training runs that end far below the other seeds of their method, by a rule fixed beforehand."""
+"""Collapsed seeds: training runs that score far below the other seeds of their method, by a rule fixed beforehand."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores
 
 LEAST, DEVIATIONS = 1.0, 5.0
-"""Distances below the median, in dB and in median absolute deviations; a seed beyond both has collapsed."""
+"""Distances below the median, in dB and in median absolute deviations; a seed that exceeds both has collapsed."""
 RULE = (
-    "A seed has collapsed if its mean is more than 1 dB and more than 5 median absolute deviations below the median "
-    "of its method's seeds. Collapsed seeds are counted; intervals, ranks and recovered gains use the other seeds."
+    "A seed has collapsed if its mean PSNR is more than 1 dB and more than 5 median absolute deviations below the "
+    "median of its method's seeds. Collapsed seeds are counted; intervals, ranks and recovered gains use the other "
+    "seeds."
 )
-"""The rule as stated in the documentation and on the pages."""
+"""The rule as stated on the pages of the report."""
 
 
 def far_below(means: Floats) -> NDArray[np.bool_]:
-    """Return whether each seed of a method has collapsed by the rule, from the seeds' means, `... × seeds` in dB."""
+    """Return whether each seed of a method has collapsed, given the mean score of each seed: `... × seeds` in dB."""
     below = np.median(means, axis=-1, keepdims=True) - means
     return np.asarray((below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below), axis=-1, keepdims=True)))
 
 
 def collapsed(scores: Scores) -> NDArray[np.bool_]:
-    """Return whether each seed is collapsed; a seed that did not run does not count as collapsed.
+    """Return whether each seed has collapsed; a seed that did not run does not count as collapsed.
 
     Args:
-        scores: units × seeds in dB; a column of NaN is a seed without a run.
+        scores: units × seeds in dB; a seed without a run has a column of NaN.
     """
     there = np.isfinite(scores).all(axis=0)
     found = np.zeros(scores.shape[1], bool)
@@ -38,7 +39,7 @@ def collapsed(scores: Scores) -> NDArray[np.bool_]:
 
 
 def collapsed_each(scores: Floats) -> NDArray[np.bool_]:
-    """Return whether each seed of each method is collapsed: methods × seeds.
+    """Return whether each seed of each method has collapsed, as an array methods × seeds.
 
     Args:
         scores: methods × units × seeds in dB; a seed without any finite score did not run. A unit is left out of a
@@ -59,7 +60,7 @@ def collapsed_each(scores: Floats) -> NDArray[np.bool_]:
 
 
 def uncollapsed(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Return the tables, all of one shape, with NaN for collapsed seeds."""
+    """Return the tables with the scores of collapsed seeds replaced by NaN; all tables must have the same shape."""
     if not scores:
         return {}
     every = np.stack(list(scores.values()))

@@ -1,10 +1,10 @@
-"""Separation of the methods in a column; all pairs of methods form a single family of tests.
+"""Separation of the methods in a column of the results table; all pairs of methods form a single family of tests.
 
 Pairs are tested together by Holm's step-down method (Holm, Scandinavian Journal of Statistics 6, 1979), which bounds
 the probability of any false separation. The separated pairs determine which methods are tied with the best one, and the
 possible ranks of each method (simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in
-Medical Research 31, 2022). With several interim analyses, each spends its fraction of alpha, and separated pairs leave
-the family (Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013).
+Medical Research 31, 2022). With several interim analyses, each analysis spends a fraction of alpha, and separated pairs
+leave the family (Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FEWEST_SEEDS = 3
 FIRM_SEEDS = 5
 """The minimum number of seeds for a final separation.
 
-With fewer seeds, a separation is provisional, and its gap must exceed `PROVISIONAL_GAP`.
+With three or four seeds, a separation is provisional, and its gap must exceed `PROVISIONAL_GAP`.
 """
 PROVISIONAL_GAP = 0.1
 """The smallest gap of a provisional separation, in dB."""
@@ -38,9 +38,10 @@ Indices = NDArray[np.int_]
 
 
 def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
-    """Return Holm's adjusted p values in the given order.
+    """Return the p values after Holm's adjustment, in the order of `p`.
 
-    `family` is the number of hypotheses, including any without a p value; None for the number of p values.
+    `family` is the number of hypotheses, including those without a p value; None means that every hypothesis has a p
+    value.
     """
     p = np.asarray(p, float)
     order = np.argsort(p, kind="stable")
@@ -51,10 +52,10 @@ def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
 
 
 def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | int, alpha: float = 0.05) -> Flags:
-    """Return whether pairs are separated.
+    """Return whether the two methods of each pair are separated.
 
-    The adjusted p value must be at most `alpha`. With three or four seeds, the gap must also exceed 0.1 dB; with five
-    or more, it must be at least 0.02 dB.
+    For a separation, the adjusted p value must be at most `alpha`. With three or four seeds, the gap must also exceed
+    0.1 dB; with five or more, it must be at least 0.02 dB.
     """
     firm, few = np.asarray(seeds) >= FIRM_SEEDS, np.asarray(seeds) >= FEWEST_SEEDS
     enough = (firm & (np.abs(gap) >= FIRM_GAP)) | (few & (np.abs(gap) > PROVISIONAL_GAP))
@@ -70,8 +71,9 @@ class MethodPair:
         worse: the other method.
         difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but is valid at every
             interim analysis.
-        adjusted_p: Holm's p value among all pairs of the column, at the last analysis of this pair. It is computed from
-            p values multiplied by `SKEWNESS` and divided by the fraction of alpha that this analysis spends.
+        adjusted_p: Holm's adjusted p value among all pairs of the column, at the last interim analysis of this pair.
+            Before the adjustment, p values are multiplied by `SKEWNESS` and divided by the fraction of alpha that the
+            analysis spends.
         apart: whether the methods are separated.
         seeds: number of seeds that both methods have.
     """
@@ -86,7 +88,7 @@ class MethodPair:
 
 @dataclass(frozen=True)
 class PairArrays:
-    """All pairs of a column as arrays, in the order of `itertools.combinations`; see `MethodPair`.
+    """All pairs of methods in a column, as arrays in the order of `itertools.combinations`; see `MethodPair`.
 
     Attributes:
         difference: 4 × pairs: the means, the lower ends and the upper ends of their intervals, and the p values.
@@ -106,7 +108,7 @@ class Comparison:
         order: the methods, the highest mean first.
         found: the results for all pairs of methods.
         units: number of source scenes.
-        seeds: the smallest number of seeds of a method.
+        seeds: number of seeds of the method with the fewest seeds.
         analyses: number of interim analyses so far.
         planned: number of planned interim analyses; 0 if none are planned.
     """
@@ -125,11 +127,11 @@ class Comparison:
 
     @property
     def pairs(self) -> tuple[MethodPair, ...]:
-        """All pairs: m (m - 1) / 2 for m methods."""
+        """All m (m − 1) / 2 pairs of the m methods."""
         return tuple(self._pair(*both, at) for at, both in enumerate(combinations(self.order, 2)))
 
     def pair(self, one: str, other: str) -> MethodPair:
-        """Return the pair of these two methods, in either order."""
+        """Return the pair of two methods, which may be given in either order."""
         first, second = sorted((self.order.index(one), self.order.index(other)))
         at = first * len(self.order) - first * (first + 1) // 2 + second - first - 1
         return self._pair(self.order[first], self.order[second], at)
@@ -141,7 +143,7 @@ class Comparison:
 
     @property
     def apart(self) -> Flags:
-        """True for each separated pair: methods × methods, both in the order of `order`."""
+        """A methods × methods array, in the order of `order`: True where two methods are separated."""
         size = len(self.order)
         table = np.zeros((size, size), bool)
         table[np.triu_indices(size, 1)] = self.found.apart
@@ -152,13 +154,13 @@ class Comparison:
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def at(self, alpha: float) -> Self:
-        """Separate the same pairs at another alpha, for a comparison without planned analyses; intervals are kept."""
+        """Return this comparison, which has no planned interim analyses, with pairs separated at another alpha."""
         found = self.found
         apart = separable(found.difference[0], found.adjusted_p, found.seeds, alpha)
         return replace(self, found=replace(found, apart=apart))
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """Return each method's best and worst possible rank, 1 being the best; all hold jointly at level 1 − alpha."""
+        """Return each method's best and worst possible rank (1 is best); all ranks hold jointly at level 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
@@ -168,12 +170,12 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
     """Compare all methods of a column with each other.
 
     Args:
-        scores: method → units × seeds in dB, on the same units and the same list of seeds; a column of NaN is a seed
-            without a run of this method. A pair is compared on the seeds that both methods have; with fewer than two
-            such seeds, its difference is NaN.
+        scores: method → units × seeds in dB, on the same units and the same list of seeds; a seed without a run of this
+            method has a column of NaN. A pair is compared on the seeds that both methods have; with fewer than two such
+            seeds, its difference is NaN.
         alpha: probability of any false separation.
         analyses: all planned interim analyses, if seeds were added until methods separated; each analysis uses the
-            first `seeds` entries of the list of seeds. By default there is a single analysis.
+            first `seeds` entries of the list of seeds. By default, there is a single analysis with all seeds.
     """
     given = np.stack(list(scores.values()))
     ordered = np.argsort(-np.nanmean(given.reshape(len(given), -1), axis=1), kind="stable")
@@ -215,7 +217,7 @@ class _Pairs:
 
 
 def _look(found: PairArrays, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
-    """Add an analysis's results for the `ready` pairs; the tested family is all pairs that are not separated yet."""
+    """Add the results of an analysis for the `ready` pairs; the family of tests is all pairs not separated before."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):
         seeds = shared[: analysis.seeds]

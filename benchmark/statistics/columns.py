@@ -1,4 +1,4 @@
-"""Tables of units × seeds from a column's scores, and whether the column can be ranked."""
+"""Tables of units × seeds from the scores of a column, and the conditions for ranking a column."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Names = NDArray[np.object_]
 
 @dataclass(frozen=True, eq=False)
 class ScoreRows:
-    """Scores with one entry for each image and cell: a faster substitute for a data frame with columns of these names.
+    """Arrays with one entry per image and cell: a faster substitute for a data frame with the fields as columns.
 
     Attributes:
         psnr: PSNR in dB.
@@ -50,7 +50,8 @@ class ScoreRows:
 def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
     """Return each method's scores (units × seeds) on the images common to all methods.
 
-    A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
+    The scores of a unit's images are averaged. An image is left out if, with any seed that ran, any method lacks a
+    finite score on it.
 
     Args:
         rows: one row per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
@@ -80,7 +81,7 @@ def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
 
 
 def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
-    """Average each unit over the images that `whole` marks; units without a marked image are left out."""
+    """Average the scores of each unit over the images that `whole` marks; units without a marked image are left out."""
     import pandas as pd
 
     unit, _ = np.nonzero(whole)
@@ -92,7 +93,7 @@ def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
 
 
 def collapsed_seeds(rows: pd.DataFrame | ScoreRows) -> dict[str, tuple[int, ...]]:
-    """Return the collapsed seeds of each method that has any; `rows` as for `tables`."""
+    """Return the collapsed seeds of each method that has collapsed seeds; `rows` is as for `tables`."""
     finite = np.isfinite(psnr := np.asarray(rows.psnr))
     if not finite.any():
         return {}
@@ -115,7 +116,8 @@ def rankable(
     Args:
         rows: rows of the PETL methods, as for `tables`, with the additional column `converged`.
         fewest: minimum number of seeds of a method.
-        references: rows of full fine-tuning and training from scratch, as named by `method`; either may be missing.
+        references: rows of full fine-tuning and training from scratch, as named in the column `method`; either may be
+            missing.
     """
     gain = pretraining_gain(references)
     if gain is not None and gain < WORTH_ADAPTING:
@@ -137,7 +139,7 @@ def rankable(
 def pretraining_gain(rows: pd.DataFrame | ScoreRows) -> float | None:
     """Return the mean PSNR of full fine-tuning minus the mean PSNR of training from scratch, in dB.
 
-    Return None if either has no scores.
+    Return None if full fine-tuning or training from scratch has no scores.
     """
     finite = np.isfinite(psnr := np.asarray(rows.psnr)) & np.isin(method := np.asarray(rows.method), PRETRAINING)
     if set(method[finite]) != set(PRETRAINING):
@@ -152,8 +154,8 @@ def pretraining_gain(rows: pd.DataFrame | ScoreRows) -> float | None:
 
 
 def never_rankable(rows: pd.DataFrame | ScoreRows) -> str:
-    """Return why a column with these scores can never be ranked, whatever is trained; empty if it can be ranked."""
+    """Return the reason why a column with these scores can never be ranked, or an empty string if it can be."""
     scenes = len(set(np.asarray(rows.unit)[np.isfinite(rows.psnr)]))
     if scenes >= FEWEST_UNITS or not len(rows.psnr):
         return ""
-    return f"a set of {scenes} scenes can never be ranked, with any number of seeds: the minimum is {FEWEST_UNITS}"
+    return f"a column with {scenes} scenes is never ranked, whatever the number of seeds: the minimum is {FEWEST_UNITS}"

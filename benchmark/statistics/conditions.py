@@ -9,18 +9,18 @@ from functools import cache
 from pathlib import Path
 
 COVERAGE = Path(__file__).with_name("coverage.csv")
-"""Simulated coverage, written by `python -m petlir.benchmark.statistics.simulation`."""
+"""The table of simulated coverage, written by `python -m petlir.benchmark.statistics.simulation`."""
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
 """The lowest and the highest valid coverage, and the highest valid rate of columns with a false separation."""
 NOISE = 0.0022
 """Two standard errors of the simulated rate of false separations; the rate may exceed `FALSE` by this much.
 
-For normal scores, a rate of at most 5 % is proven.
+For normally distributed scores, it is proven that at most 5 % of columns contain a false separation.
 """
 
 
 SKEWED = "skewed"
-"""The scenario of strongly skewed effects, whose coverage is stated instead of required."""
+"""The scenario of strongly skewed effects, whose coverage is reported but need not be valid."""
 FEWEST_UNITS = 5
 """The minimum number of source scenes for an interval or a rank, regardless of the number of seeds."""
 
@@ -28,24 +28,24 @@ FEWEST_UNITS = 5
 def printable(units: int, seeds: int) -> bool:
     """Return whether an interval from this many source scenes and seeds may be printed.
 
-    The nearest simulated conditions below and above must all hold: coverage 95 ± 1.5 % and at most 5 % false
+    All nearest simulated conditions, below and above, must be valid: coverage of 95 ± 1.5 % and at most 5 % false
     separations, for normal and heavy-tailed scores, equal and unequal variances, and effects of all sizes. Above the
-    largest simulated number of units or seeds, the result for the largest number applies; below the smallest, nothing
-    is printed.
+    largest simulated number of units or seeds, the result for the largest number applies; below the smallest number, no
+    interval is printed.
     """
     corners = _corners(units, seeds)
     return bool(corners) and all(_table()[corner].holds for corner in corners)
 
 
 def skewed_coverage(units: int, seeds: int) -> float | None:
-    """Return the lowest coverage of a 95 % interval for strongly skewed effects, or None if it may not be printed."""
+    """Return the lowest coverage of a 95 % interval for strongly skewed effects; None without a printable interval."""
     lowest = [_table()[corner].skewed for corner in _corners(units, seeds)]
     return min(lowest) if lowest and printable(units, seeds) else None
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The simulated validity of one number of units and seeds.
+    """The simulated validity of intervals and tests for one number of units and seeds.
 
     Attributes:
         holds: True if coverage is valid in all scenarios except the skewed one, and if the rate of false separations
@@ -63,20 +63,20 @@ def _corners(units: int, seeds: int) -> list[tuple[int, int]]:
 
 
 def _around(value: int, known: Sequence[int]) -> set[int]:
-    """Return the nearest known values on both sides, or an empty set if all are larger."""
+    """Return the nearest of the `known` values below and above `value`, or an empty set if all of them are larger."""
     below = [each for each in known if each <= value]
     return {below[-1], min((each for each in known if each >= value), default=below[-1])} if below else set()
 
 
 def rows() -> list[dict[str, str]]:
-    """Return the rows of the table."""
+    """Return the rows of `coverage.csv`."""
     with COVERAGE.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 @cache
 def _table() -> dict[tuple[int, int], Condition]:
-    """Return (units, seeds) → their condition."""
+    """Return a dict from (units, seeds) to the condition of these numbers."""
     found: dict[tuple[int, int], Condition] = {}
     for row in rows():
         key = int(row["units"]), int(row["seeds"])

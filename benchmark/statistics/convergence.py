@@ -1,4 +1,4 @@
-"""The doubling test: a method has converged if training for half of the steps, on a full schedule, is equally good."""
+"""The doubling test: a method has converged if a full schedule of half as many steps gives nearly the same PSNR."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LIMIT = 0.1
-"""The smallest change of the validation PSNR from T/2 to T, in dB, that counts as not converged."""
+"""The smallest change of the validation PSNR from T/2 to T steps, in dB, that counts as not converged."""
 FEWEST_METHODS = 6
 """The minimum number of converged PETL methods in a ranked column."""
 RULE = (
-    "Convergence is a doubling test. At the learning rate chosen for T steps, a network with the selection seed is "
-    "trained for T steps, and another, with its own full schedule, for T/2; a method has converged if its PSNR on "
-    "validation images changes by less than 0.1 dB from T/2 to T. A column is ranked if at least six PETL methods have "
-    "converged; all other methods are listed below the ranking with their change. References (frozen, input, cascade, "
-    "scratch and full-ft) are never ranked and never prevent a ranking. Smoke runs are not ranked."
+    "Convergence is tested by doubling the number of training steps. At the learning rate chosen for T steps, one "
+    "network is trained for T steps and another for T/2 steps, each with a full learning-rate schedule and with the "
+    "seed of the learning-rate search; a method has converged if its PSNR on validation images changes by less than "
+    "0.1 dB from T/2 to T steps. A column is ranked if at least six PETL methods have converged; all other methods are "
+    "listed below the ranking with their change of PSNR. References (frozen, input, cascade, scratch and full-ft) are "
+    "never ranked and never prevent a ranking. Smoke runs are not ranked."
 )
-"""The rule as stated in the documentation, the pages and the last lines of a run."""
+"""The rule as stated in the documentation, on report pages and in the last lines that a run prints."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"
 
 
 def half_of(steps: int) -> int:
-    """Return the steps of the half trial: T/2, rounded up."""
+    """Return half of the number of steps T, rounded up."""
     return math.ceil(steps / 2)
 
 
@@ -32,7 +33,7 @@ class Convergence:
 
     Attributes:
         psnr: validation PSNR after T steps, in dB.
-        half_psnr: validation PSNR after T/2 steps; None if the half trial diverged.
+        half_psnr: validation PSNR after T/2 steps, in dB; None if training for T/2 steps diverged.
     """
 
     psnr: float
@@ -40,12 +41,12 @@ class Convergence:
 
     @property
     def change(self) -> float | None:
-        """PSNR(T) − PSNR(T/2) in dB; None if the half trial diverged."""
+        """PSNR(T) − PSNR(T/2) in dB; None if training for T/2 steps diverged."""
         return None if self.half_psnr is None else self.psnr - self.half_psnr
 
     @property
     def converged(self) -> bool:
-        """True if the absolute change is below the limit."""
+        """True if the absolute change of PSNR is below `LIMIT`."""
         return self.change is not None and abs(self.change) < LIMIT
 
     @property
@@ -70,15 +71,15 @@ class Tested(Protocol):
 
     @property
     def half_psnr(self) -> float | None:
-        """Validation PSNR after T/2 steps, in dB; None if the half trial diverged."""
+        """Validation PSNR after T/2 steps, in dB; None if training for T/2 steps diverged."""
 
 
 def convergence(tested: Tested | None) -> Convergence | None:
-    """Return the doubling test in a record; None if there was none, as in records older than the test."""
+    """Return the doubling test in a record; None if the record has no test, as in records older than the test."""
     return Convergence(tested.psnr, tested.half_psnr) if tested else None
 
 
 def converged(tested: Tested | None) -> bool | None:
-    """Return whether the cell has converged by the doubling test in its record; None if there was none."""
+    """Return whether the cell has converged by the doubling test in its record; None if the record has no test."""
     found = convergence(tested)
     return found.converged if found else None

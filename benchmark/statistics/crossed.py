@@ -1,18 +1,18 @@
 """Interval and test of a difference, with source scenes and seeds as crossed random effects.
 
 The variance of the mean of units × seeds is (U + S − E) / (units · seeds), where U, S and E are the expected mean
-squares of units, seeds and error. Interval and test use different approximations:
+squares of units, seeds and error. The interval and the test use different approximations:
 
-- The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). In its plain
-  form, its coverage is 92 to 100 % at a nominal 95 %, because U + S − E can be zero or negative, and few seeds give too
-  many degrees of freedom. Here a smooth positive variance replaces U + S − E, and the degrees of freedom are shrunk
-  towards the degrees of freedom of units or of seeds, whichever are fewer. The constants are calibrated, not derived.
-  `python -m petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` tells for which
-  numbers of units and seeds it is valid.
-- The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds) over units
-  and seeds, each with the t quantile of its own degrees of freedom. For normal effects of any size, the p value is
-  never too small, even far in the tail. Tests of many pairs use the tail, where Satterthwaite's approximation is wrong
-  by a factor of ten.
+- The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). The coverage
+  of the plain Satterthwaite interval is 92 to 100 % at a nominal 95 %, because U + S − E can be zero or negative, and
+  few seeds give too many degrees of freedom. Here a smooth positive variance replaces U + S − E, and the degrees of
+  freedom are shrunk towards the degrees of freedom of units or of seeds, whichever are fewer. The constants of both
+  corrections are calibrated by simulation, not derived. `python -m petlir.benchmark.statistics.simulation` measures the
+  coverage, and `conditions.printable` tells for which numbers of units and seeds the interval is valid.
+- The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds), a sum of
+  one term for units and one for seeds, each with the t quantile of its own degrees of freedom. For normal effects of
+  any size, the p value is never too small, even far in the tail. Tests of many pairs depend on the tail of the
+  distribution, where Satterthwaite's approximation is wrong by a factor of ten.
 
 If one of the two effects is absent, the interval and the p value are those of the one-sample t test.
 """
@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Scores = Floats
-"""Units × seeds, in dB; a unit is a source scene."""
+"""A table of scores in dB, units × seeds; a unit is a source scene."""
 
 NOTHING = 1e-18
-"""Threshold relative to the squared differences, below which variance is rounding error."""
+"""The fraction of the mean squared difference below which a mean square is a rounding error."""
 SMALLEST = 1e-130
 """The smallest p value distinguished from 0."""
 SKEWNESS = 2.0
@@ -38,12 +38,12 @@ SKEWNESS = 2.0
 STEPS = 8
 """The largest number of steps of Newton's method; six are enough."""
 CLOSE = 1e-6
-"""Newton's method stops once a step of log p is smaller: the next, about its square, would be rounded off."""
+"""The step of log p below which Newton's method stops: the next step, about its square, would be lost in rounding."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference, the two ends of its interval, and the p value of "no difference"."""
+    """A mean difference, the two ends of its interval, and the p value of the hypothesis "no difference"."""
 
     mean: float
     low: float
@@ -52,12 +52,12 @@ class Difference:
 
 
 def difference(a: Scores, b: Scores, level: float = 0.95) -> Difference:
-    """Return the mean of `a - b` with its interval and its test, for crossed units and seeds.
+    """Return the mean of `a - b` with its confidence interval and p value, for crossed units and seeds.
 
     Args:
-        a: scores, units × seeds, at least 2 × 2; a unit's images are averaged first.
+        a: scores of a method, units × seeds, at least 2 × 2; each score is the mean over a unit's images.
         b: the scores of the other method on the same units with the same seeds.
-        level: level of the interval.
+        level: confidence level of the interval.
     """
     return Difference(*map(float, differences((a - b)[None], level)[:, 0]))
 
@@ -66,11 +66,11 @@ def differences(gaps: Floats, level: float = 0.95) -> Floats:
     """Compute `difference` for many pairs at once.
 
     Args:
-        gaps: pairs × units × seeds.
+        gaps: score differences, pairs × units × seeds.
         level: confidence level of the intervals.
 
     Returns:
-        4 × pairs: the means, the lower and upper ends of their intervals, the p values.
+        4 × pairs: the means, the lower and the upper ends of their intervals, and the p values.
     """
     squares = mean_squares(gaps)
     half = half_width(squares, level)
@@ -110,7 +110,7 @@ class Squares:
 
 
 def mean_squares(gaps: Floats) -> Squares:
-    """Compute the two-way analysis of variance of tables `... × units × seeds`; rounding errors become zero."""
+    """Return the mean squares of tables `... × units × seeds`; a mean square that is a rounding error becomes zero."""
     units, seeds = gaps.shape[-2:]
     mean = gaps.mean(axis=(-2, -1), keepdims=True)
     by_unit = gaps.mean(axis=-1, keepdims=True) - mean
@@ -125,7 +125,7 @@ def mean_squares(gaps: Floats) -> Squares:
 
 
 def half_width(squares: Squares, level: float = 0.95) -> Floats:
-    """Return half the width of the interval, or zero if nothing varies."""
+    """Return half the width of the interval, or zero if the differences do not vary."""
     return half_widths(squares, [level])[0]
 
 
@@ -138,7 +138,7 @@ def half_widths(squares: Squares, levels: Sequence[float]) -> list[Floats]:
 
 
 def _variance(squares: Squares) -> Floats:
-    """Return a positive substitute for U + S − E.
+    """Return a positive substitute for the variance U + S − E.
 
     The substitute is the larger root of v² − d v = k min(U, E) min(S, E), with d = U + S − (1 + c) E. The constants k
     and c depend on the numbers of units and seeds.
@@ -163,10 +163,12 @@ def _freedom(squares: Squares) -> Floats:
 
 
 def p_value(squares: Squares) -> Floats:
-    """Return Banerjee's p value of "no difference"; if nothing varies, 1 for a mean of zero, else 0.
+    """Return Banerjee's p value of the hypothesis "no difference".
 
-    Newton's method is applied to the logarithms of both sides. The root lies between the p values of two t tests: one
-    gives both units and seeds the larger of their degrees of freedom, the other gives both the smaller.
+    If the differences do not vary, the p value is 1 for a mean of zero and 0 otherwise.
+
+    Newton's method is applied to the logarithms of both sides of the equation. The root lies between the p values of
+    two t tests: one test uses the degrees of freedom of units for both mean squares, and the other uses those of seeds.
     """
     from scipy import special
 

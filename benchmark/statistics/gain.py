@@ -1,7 +1,8 @@
 """The fraction of full fine-tuning's gain that a method recovers in a column.
 
-Source: Fieller, Some Problems in Interval Estimation, Journal of the Royal Statistical Society B 16, 1954: the
-interval of a ratio is the set of all ratios r for which `method − r × full` is compatible with no difference.
+Source: Fieller, Some Problems in Interval Estimation, Journal of the Royal Statistical Society B 16, 1954: the interval
+of a ratio is the set of all ratios r for which the mean of `method − r × full`, both as gains over the frozen network,
+is compatible with zero.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
-"""The smallest gain of full fine-tuning, in dB, for which the fraction is meaningful."""
+"""The smallest gain of full fine-tuning, in dB, for which the recovered fraction is meaningful."""
 FARTHEST, HALVINGS = 1e6, 50
 """The greatest distance from the estimate, and the number of bisection steps, in the search for an end of the interval.
 """
@@ -31,13 +32,13 @@ class Interval:
 
 
 def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95) -> Interval | None:
-    """Return the fraction of full fine-tuning's gain over the frozen network that a method recovers.
+    """Return a method's gain over the frozen network as a fraction of the gain of full fine-tuning.
 
     Args:
         method: scores of the method, units × seeds in dB.
         full: the scores of full fine-tuning on the same units with the same seeds.
         frozen: the scores of the frozen network, units × 1 or units × seeds.
-        level: level of the interval.
+        level: confidence level of the interval.
 
     Returns:
         None if the gain of full fine-tuning is at most 0.3 dB or its interval contains 0.
@@ -46,7 +47,7 @@ def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95)
 
 
 def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: float = 0.95) -> dict[str, Interval]:
-    """Return `recovered` for the methods of a column, or an empty dict if the gain is too small or uncertain."""
+    """Return `recovered` for the methods of a column, or {} if full fine-tuning's gain is too small or uncertain."""
     whole = full - frozen
     gain = mean_squares(whole)
     if not methods or gain.mean <= max(SMALLEST_GAIN, float(half_width(gain, level))):
@@ -63,7 +64,7 @@ def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: f
 
 
 def intervals(gaps: Floats, level: float = 0.95) -> list[Interval]:
-    """Return the means of tables `n × units × seeds` with the intervals of `difference`."""
+    """Return the mean of each of n tables, `n × units × seeds`, with the interval that `difference` computes."""
     squares = mean_squares(gaps)
     half = half_width(squares, level)
     return [
@@ -72,7 +73,7 @@ def intervals(gaps: Floats, level: float = 0.95) -> list[Interval]:
 
 
 def _edge(compatible: Callable[[Floats], NDArray[np.bool_]], inside: Floats, direction: float) -> Floats:
-    """Return the end of the compatible range in one direction from each ratio; infinite if it has no end."""
+    """Return the end of the range of compatible ratios in one direction, or infinity if the range has no end."""
     near, far = np.zeros_like(inside), np.full_like(inside, 1e-3)
     while (inner := compatible(inside + direction * far) & (far <= FARTHEST)).any():
         far = np.where(inner, 2 * far, far)

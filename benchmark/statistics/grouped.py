@@ -14,7 +14,7 @@ from petlir.benchmark.statistics.crossed import Floats
 
 Codes = NDArray[np.intp]
 FEW = 25
-"""The number of values in the largest group above which pandas is faster."""
+"""If the largest group has more values than this, pandas is faster."""
 
 
 def numbered(values: ArrayLike) -> tuple[Codes, list[Hashable]]:

@@ -33,13 +33,13 @@ def mean_ranks(
     """Rank the methods that occur in all columns by their mean rank over these columns.
 
     Each column spends `alpha / len(columns)` on the ranges of its ranks (Bonferroni), so that all ranges of all columns
-    hold jointly. The intervals from the mean lower end to the mean upper end of a method's ranges therefore hold
-    jointly too.
+    hold jointly. The intervals of the mean ranks, from the mean of the lower ends of a method's ranges to the mean of
+    the upper ends, therefore hold jointly too.
 
     Args:
         columns: column → method → units × seeds in dB.
         alpha: probability that any interval misses its true mean rank.
-        known: column → comparison of all its methods, which is used where possible instead of comparing them again.
+        known: column → comparison of all methods of the column; where possible, it is used instead of a new comparison.
 
     Returns:
         None with fewer than two columns, or fewer than two methods that occur in all of them.

@@ -1,8 +1,9 @@
-"""Stability across degradations: the loss relative to the best method of each task.
+"""Stability across degradations: the gap in score to the best method of each task.
 
-The regret of a method in a column is the gap between its mean and the best mean, in dB, never below zero. Its interval
-is computed as in multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on
-the difference from the true best. The lower end depends on the differences from all rivals and uses Bonferroni's level.
+The regret of a method in a column is the gap between its mean and the best mean, in dB, never below zero. The interval
+of a regret is computed as in multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end of
+the interval depends only on the difference from the truly best method. The lower end depends on the differences from
+all other methods and uses Bonferroni's correction of the level.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from petlir.benchmark.statistics.crossed import Floats, Scores, Squares, half_wi
 from petlir.benchmark.statistics.gain import Interval
 
 MOST_GAPS = 1 << 20
-"""The number of differences between scores that are held in memory at a time."""
+"""The maximum number of differences between scores that are held in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
     """Return the gap between a method's mean and the best mean of a column, in dB.
 
     Args:
-        scores: converged PETL methods of equal size → units × seeds; a pair is compared on the seeds that both methods
-            have.
+        scores: method → units × seeds in dB, for converged PETL methods with similar numbers of trainable parameters; a
+            pair is compared on the seeds that both methods have.
         name: the method.
-        level: level of the interval.
+        level: confidence level of the interval.
         columns: number of columns for which the lower end must hold jointly.
     """
     ((found,),) = _regrets(_Table.from_scores(scores), [name], level, (columns,))
@@ -62,7 +63,7 @@ class _Table:
 
 
 def _regrets(table: _Table, names: Sequence[str], level: float, columns: Sequence[int]) -> Iterator[list[Interval]]:
-    """Yield a list for each method: its `regret` for several values of `columns`, which change only the lower end."""
+    """Yield the `regret` of each method for several numbers of columns, which change only the interval's lower end."""
     levels = (level, *(1 - (1 - level) / (max(1, len(table.place) - 1) * count) for count in columns))
     complete = bool(np.isfinite(table.scores).all())
     together = max(1, MOST_GAPS // table.scores.size) if complete else 1
@@ -83,7 +84,7 @@ def _gaps(table: _Table, name: str) -> Floats:
 def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[list[Interval]]:
     """Yield the intervals of each method from the mean squares of its rivals' gaps, methods × rivals.
 
-    The first level applies to the upper end; for each other level, there is one interval.
+    The first level applies to all upper ends; each further level applies to the lower end of one interval.
     """
     mean = np.concatenate([one.mean for one in above], axis=1)
     upper, *lower = (
@@ -97,7 +98,7 @@ def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[li
 
 
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
-    """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, restricted to these seeds."""
+    """Yield the gaps, rivals × units × seeds, in groups of rivals with the same seeds, restricted to these seeds."""
     there = np.isfinite(gaps).all(axis=1)
     every = np.ones(gaps.shape[2], bool)
     if there.all() and len(every) > 1:
@@ -109,20 +110,21 @@ def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:
-    """Return `stabilities` for one method; None if it is missing from a column."""
+    """Return `stabilities` for one method; None if the method is missing from a column."""
     return stabilities(columns, [name], level).get(name)
 
 
 def stabilities(
     columns: Mapping[str, Mapping[str, Scores]], names: Iterable[str], level: float = 0.95
 ) -> dict[str, Stability]:
-    """Return methods' regrets over fixed columns: the regret in each column, the largest, and the mean.
+    """Return methods' regrets over fixed columns: the regret in each column, the largest regret and the mean.
 
-    The interval of the mean is the mean of the intervals. It is wide enough for any dependence between tasks, since the
-    standard deviation of a sum is at most the sum of the standard deviations.
+    The interval of the mean regret is the mean of the intervals of all columns. This interval is wide enough for any
+    dependence between tasks, since the standard deviation of a sum is at most the sum of the standard deviations.
 
     Args:
-        columns: column → converged PETL methods of equal size → units × seeds.
+        columns: column → method → units × seeds in dB, for converged PETL methods with similar numbers of trainable
+            parameters.
         names: the methods; methods that are missing from a column are left out.
         level: confidence level of the intervals.
     """
@@ -138,7 +140,7 @@ def stabilities(
 
 
 def _stability(both: Mapping[str, Sequence[Interval]]) -> Stability:
-    """Combine the regrets of a method in each column: one interval for the column alone, one for all jointly."""
+    """Combine a method's regrets: per column, one interval for this column alone and one for all columns jointly."""
     each = {column: own for column, (own, _) in both.items()}
     floor = max(joint.low for _, joint in both.values())
     worst = Interval(max(one.value for one in each.values()), floor, max(one.high for one in each.values()))

@@ -4,15 +4,15 @@ Data without true differences are drawn many times. The interval should contain 
 column of ten equal methods should show a separation in at most 5 % of the cases, for all sizes of unit and seed
 effects, tails and ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
-The worst of 36 effect sizes counts, so a small number of repeats overestimates the rate: with 2,000 repeats the worst
-rate was 5.75 %, with 40,000 it was 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances
-that differ by a factor of 16 make the interval wider than necessary (with a coverage of up to 98 %) and false
-separations rarer.
+The rate of false separations is that of the worst of 36 combinations of effect sizes, so a small number of repeats
+overestimates the rate: with 2,000 repeats, the worst rate was 5.75 %; with 40,000, it was 4.5 %. Beyond these
+simulations, heavier tails (3 degrees of freedom) and variances that differ by a factor of 16 make the interval wider
+than necessary (with a coverage of up to 98 %) and false separations rarer.
 
-Coverage is not required for skewed (exponential) effects; the table contains the simulated coverage, which the pages
-state. False separations also stay below 5 % for skewed effects, since p values are multiplied by `SKEWNESS`; the rates
-of the other scenarios are simulated without this factor and are therefore higher. Coverage with collapsed seeds is
-simulated in the tests.
+The coverage for skewed (exponential) effects need not be 95 ± 1.5 %; `coverage.csv` contains this coverage, and report
+pages state it. False separations also stay below 5 % for skewed effects, since p values are multiplied by `SKEWNESS`;
+in `coverage.csv`, the rates of the other scenarios were simulated without this factor and are therefore higher.
+Coverage with collapsed seeds is simulated in the tests.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from petlir.benchmark.statistics.crossed import SKEWNESS, Floats, Squares, beyon
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
-"""Expected mean square of units or seeds divided by the mean square of the error; 1 means that there is no effect."""
+"""The simulated ratios of the expected mean square of units or seeds to that of the error; 1 means no effect."""
 FAMILY = 10
 """The number of methods in a column of equal methods."""
 CHUNK = 4_000_000
@@ -145,8 +145,8 @@ def coverage(
 def coverage_beside_collapses(units: int, seeds: int, repeats: int = 10_000) -> list[float]:
     """Return the coverage of the interval on uncollapsed seeds, for several sizes of effects.
 
-    A seed of a method collapses with probability 10 %, by 1.5 to 15 dB; seeds differ by 0.2 dB otherwise. Intervals
-    with fewer than three seeds are not printed, and do not count.
+    A seed of a method collapses with a probability of 10 %, by 1.5 to 15 dB; other seeds differ by about 0.2 dB.
+    Intervals with fewer than three seeds are not printed, and do not count.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
     sizes = product((1.0, 4.0, 30.0), (1.0, 4.0, 30.0))
@@ -179,7 +179,7 @@ def _beside_collapses(
 def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int = 10_000) -> float:
     """Return the highest rate, over the sizes of effects, at which ten equal methods show any separation.
 
-    Half of the methods vary twice as much as the others.
+    Half of the methods have effects and errors with twice the standard deviation of the others.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
     wild = np.where(np.arange(FAMILY) % 2, 2.0, 1.0)[:, None, None]
@@ -242,7 +242,7 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
 
 
 def markdown() -> list[str]:
-    """Return the table for the documentation: coverage and false separations over all printable conditions."""
+    """Return the table for the documentation: the range of coverage and the highest rate of false separations."""
     lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
     printed = [row for row in rows() if printable(int(row["units"]), int(row["seeds"]))]
     for scenario in dict.fromkeys(row["scenario"] for row in printed):
@@ -268,7 +268,7 @@ def main() -> None:
 
 
 def _careful(scenario: Scenario, units: int, seeds: int) -> list[float]:
-    """Return the coverage for all sizes of effects, from five times as many repeats if any would fail."""
+    """Return the coverage for all sizes of effects; if any is invalid, use five times as many repeats."""
     if scenario is SKEWED_EFFECTS:  # coverage is stated, not required
         return list(coverage(scenario, units, seeds, 10_000).values())
     held = coverage(scenario, units, seeds).values()

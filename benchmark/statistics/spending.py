@@ -1,9 +1,10 @@
 """Alpha spending: the fraction of alpha that each interim analysis spends; the analyses are stated beforehand.
 
-Adding seeds until a difference appears gives a false difference in 14 to 18 % of the cases. Here alpha is spent over
-analyses stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983): little at the
-first analysis and most at the last. Each analysis tests at its increment of the spent alpha. By the union bound, all
-analyses together keep alpha, whatever the dependence between them.
+If seeds are added until a difference is significant, methods without a true difference are separated in 14 to 18 % of
+the cases. Here alpha is spent over interim analyses stated beforehand, by the O'Brien–Fleming type function of Lan and
+DeMets (Biometrika 70, 1983): little at the first analysis and most at the last. The level of each analysis is its
+increment of the spent alpha. By the union bound, the error rate of all analyses together is at most alpha, whatever the
+dependence between them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ class InterimAnalysis:
 
 
 def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, ...]:
-    """Return the analyses after these increasing numbers of seeds, of which the last is the maximum.
+    """Return the interim analyses at the given increasing numbers of seeds, the last of which is the maximum.
 
-    At a fraction t of the maximum, 2 − 2 Φ(z / √t) of alpha is spent, with z the normal quantile of alpha / 2.
+    At a fraction t of the maximum, the alpha spent so far is 2 − 2 Φ(z / √t), where z is the upper alpha / 2 quantile
+    of the normal distribution.
     """
     from scipy import special
 
@@ -37,7 +39,7 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, .
 
 
 class PlannedAnalysis(Protocol):
-    """The fields of a cell that decide which stated interim analyses apply to it."""
+    """The fields of a cell that decide which planned interim analyses apply to the cell."""
 
     @property
     def backbone(self) -> str:
@@ -74,7 +76,7 @@ class SpendingPlan:
 
     @property
     def analyses(self) -> tuple[InterimAnalysis, ...]:
-        """The interim analyses, with the alpha that each spends."""
+        """The interim analyses, with the fraction of alpha that each spends."""
         return spend(self.seeds, self.alpha)
 
     def covers(self, cell: PlannedAnalysis) -> bool:
@@ -84,7 +86,7 @@ class SpendingPlan:
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at the analyses: each is 1.5 times the previous one, rounded up, until `most`."""
+    """Return the numbers of seeds at the interim analyses, from `first` to `most`, each 1.5 times the previous one."""
     found = [first]
     while found[-1] < most:
         found.append(min(most, found[-1] + (found[-1] + 1) // 2))

@@ -1,11 +1,12 @@
 """Probability that a method beats another on a new scene and with a new seed.
 
-Scenes and seeds are random effects, drawn independently: each cell of the table of scenes × seeds has the same
-distribution as the cell of a new scene and a new seed. The fraction of cells on which a method scores higher is
-therefore an unbiased estimate of the probability of a higher score, for any distribution; a tie counts half. This is
-the probability of superiority (the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of
-paired scores. Cells that share a scene or a seed are dependent, so the fraction is less certain than the number of
-cells suggests. The fraction is descriptive and does not imply a separation; for separations, see `column.compare`.
+Scenes and seeds are random effects, drawn independently: each entry of the table of scenes × seeds has the same
+distribution as the entry of a new scene and a new seed. The fraction of entries in which a method scores higher is
+therefore an unbiased estimate of the probability of a higher score, for any distribution; a tie counts half. The
+estimated probability is the probability of superiority (the common language effect size of McGraw and Wong,
+Psychological Bulletin 111, 1992) of paired scores. Entries that share a scene or a seed are dependent, so the fraction
+is less certain than the number of entries suggests. The fraction is descriptive and does not imply a separation; for
+separations, see `column.compare`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
 
     Args:
         scores: method → units × seeds in dB, as for `compare`; a pair is compared on the seeds that both methods have;
-            NaN if there are none.
+            without such seeds, its probabilities are NaN.
     """
     names = list(scores)
     table = np.stack([scores[name] for name in names])

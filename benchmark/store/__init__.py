@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.records import schema
 
 CHECKPOINT = "checkpoint.pt"
-"""The checkpoint in a work folder, from which an interrupted training run resumes."""
+"""The name of the checkpoint file in a work folder, from which an interrupted training run resumes."""
 
 
 def _slug(name: str) -> str:
@@ -38,10 +38,10 @@ def _slug(name: str) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of the records of all cells, finished and in progress.
+    """The folder of all cells, finished and in progress, with their records.
 
-    `petlir.benchmark.store.remote.RemoteStore` keeps the records behind a URL, with a working copy in `root`. It
-    transfers files in `refresh`, `fetch`, `fetch_all` and `publish`, which do nothing in this class.
+    `petlir.benchmark.store.remote.RemoteStore` keeps the records at a URL, with a working copy in `root`. `RemoteStore`
+    transfers files in `refresh`, `fetch`, `fetch_all` and `publish`; these methods do nothing in `Store`.
 
     Attributes:
         root: the folder.
@@ -63,17 +63,17 @@ class Store:
         return Store(self.root / name)
 
     def refresh(self) -> None:
-        """Download new records and trials of other runners."""
+        """Download new records and learning-rate trials of other runners."""
 
     def fetch(self, path: Path, *, newest: bool = False) -> Path:
-        """Download a file of the store if it exists, and return its path. `newest`: replace an older local copy."""
+        """Return the local path of a file, downloaded if it exists remotely; `newest` replaces an older local copy."""
         return path
 
     def fetch_all(self) -> None:
         """Download all files of the finished cells, including adapters and images."""
 
     def publish(self, path: Path) -> None:
-        """Upload a file, or all files in a folder, the record last."""
+        """Upload a file, or all files in a folder with the record last."""
 
     @property
     def leases(self) -> Leases:
@@ -81,7 +81,7 @@ class Store:
         return Leases(Folder(self.root / "leases"))
 
     def create(self) -> Store:
-        """Create the folder if necessary and return this store; raise PetlirError if it is not writable."""
+        """Create the folder if necessary and return this store; raise PetlirError if the folder is not writable."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -118,7 +118,7 @@ class Store:
         """Yield all records, in the order of their folders; submitted records include their origin.
 
         Args:
-            warn: receives one line for each file that is not a record, which is then left out; without `warn`, such a
+            warn: receives one line for each invalid record file; invalid files are left out. Without `warn`, an invalid
                 file raises PetlirError.
         """
         known = origins(self.root)
@@ -149,7 +149,7 @@ class Store:
         return work
 
     def scratch(self) -> dict[str, int]:
-        """Return the size of each work folder in bytes, by its name, usually a key."""
+        """Return the size in bytes of each work folder, by the folder's name, which is usually a key."""
         folders = [path for path in self.root.glob("work/*") if path.is_dir()]
         return {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in folders}
 
@@ -167,14 +167,14 @@ class Store:
             raise Unwritable(f"cannot remove {self.root / 'work' / name}: {error.strerror}") from error
 
     def commit(self, work: Path, final: Path) -> schema.Record:
-        """Rename a complete work folder to the cell's folder, replacing an older record of the same cell.
+        """Move a complete work folder to the cell's final folder, replacing an older record of the same cell.
 
         Returns:
             The record.
 
         Raises:
             PetlirError: the work folder holds no record.
-            Unwritable: the folder cannot be renamed.
+            Unwritable: the folder cannot be moved.
         """
         record = read_record(work / RECORD)
         older = work.with_name(f"{work.name}.old")

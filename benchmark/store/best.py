@@ -25,7 +25,7 @@ def best(records: Iterable[Record]) -> Done | None:
 def best_folder(store: Store, task: str | None = None) -> Path:
     """Return the folder of a store's best cell for a task, over all networks, methods and budgets.
 
-    If the images of a task have changed, only cells trained on the newest images are considered.
+    If the images of a task have changed over time, only cells trained on the newest images are considered.
 
     Raises:
         PetlirError: the store holds no trained cell, or `task` is None and the store holds cells of several tasks.

@@ -18,7 +18,7 @@ class BlobStore(Protocol):
     """A folder of small files shared by several machines. All methods raise Unwritable if the folder is unreachable."""
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file, or return False if it exists. Of two concurrent attempts, exactly one returns True."""
+        """Create a file and return True, or False if it exists; of two concurrent calls, exactly one returns True."""
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, replacing an existing one."""
@@ -30,10 +30,10 @@ class BlobStore(Protocol):
         """Remove a file if it exists."""
 
     def written(self) -> Mapping[str, float]:
-        """Return the time of each file's last write, in seconds of the store's own clock."""
+        """Return the time of the last write of each file, by name, in seconds of the store's own clock."""
 
     def now(self) -> float:
-        """Return the time of the store's own clock, in seconds."""
+        """Return the current time of the store's own clock, in seconds."""
 
 
 @dataclass(frozen=True)

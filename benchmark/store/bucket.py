@@ -1,4 +1,4 @@
-"""A folder behind a URL supported by fsspec, such as `s3://bucket/folder`."""
+"""A folder at a URL that fsspec supports, such as `s3://bucket/folder`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 PATIENCE: Mapping[str, Mapping[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}}
 }
-"""Client options by protocol; with default options, a client tries for minutes to reach an unavailable server."""
+"""Client options by URL scheme; with default options, a client tries for minutes to reach an unavailable server."""
 WRITTEN = ("LastModified", "mtime", "updated", "last_modified")
 """Names under which file systems report the time of a file's last write."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A folder behind a URL; also a `BlobStore`. All methods raise Unwritable if the URL is not reachable.
+    """A folder at a URL, which implements `BlobStore`. All methods raise Unwritable if the URL is not reachable.
 
     Raises:
-        PetlirError: the URL is not supported, or a package is missing.
+        PetlirError: the URL is not supported, or a package for this URL is not installed.
     """
 
     url: str
@@ -54,7 +54,7 @@ class Bucket:
         return self.read_all([name]).get(name)
 
     def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the contents of the files that exist, fetched concurrently."""
+        """Return name → content for those files that exist; the files are fetched concurrently."""
         if not names:
             return {}
         with self._told():
@@ -107,9 +107,13 @@ class Bucket:
                 self.url, use_listings_cache=False, **PATIENCE.get(self.url.split("://")[0], {})
             )
         except ImportError as error:
-            raise PetlirError(f"the store {self.url} needs a package: {error}; s3: pip install 'petlir[s3]'") from error
+            raise PetlirError(
+                f"the store {self.url} needs a package that is not installed: {error}; for s3: pip install 'petlir[s3]'"
+            ) from error
         except ValueError as error:
-            raise PetlirError(f"the store {self.url} is not understood: {error}; e.g. s3://BUCKET/FOLDER") from error
+            raise PetlirError(
+                f"the store {self.url} is not a supported URL: {error}; expected a URL such as s3://BUCKET/FOLDER"
+            ) from error
         return opened
 
     @property
@@ -128,7 +132,7 @@ class Bucket:
             yield
         except _faults() as error:
             line = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise Unwritable(f"the store {self.url} is out of reach: {line}") from error
+            raise Unwritable(f"the store {self.url} cannot be reached: {line}") from error
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -10,12 +10,12 @@ from petlir.benchmark.store.index import Index
 
 @dataclass(frozen=True)
 class Scratch:
-    """A cell's remaining work folder.
+    """A work folder that a cell has left behind.
 
     Attributes:
         key: the cell's key.
         bytes: size of the folder.
-        about: why the folder can be removed.
+        about: reason why the folder can be removed.
     """
 
     key: str
@@ -27,12 +27,12 @@ def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[
     """Remove the work folders of finished cells, and return the removed folders.
 
     Leased cells are skipped. Work folders of unfinished cells without a lease hold checkpoints, from which training can
-    resume; they are also skipped unless `abandoned` is set.
+    resume; these folders are also skipped unless `abandoned` is set.
 
     Args:
         store: the store to clean.
-        abandoned: whether to also remove checkpoints of unfinished cells.
-        keep: only report what would be removed.
+        abandoned: whether to also remove the work folders of unfinished cells without a lease.
+        keep: whether to keep all folders and only return those that would be removed.
 
     Raises:
         Unwritable: a folder cannot be removed.

@@ -24,7 +24,7 @@ from petlir.benchmark.store import Store
 
 
 class Head(BaseModel):
-    """A record without its scores and its curve; the fields have the same names as in `records.schema.Record`.
+    """A record without its scores and its training curve; the fields have the same names as in `records.schema.Record`.
 
     Attributes:
         stamp: the time of the last write of the record's file in nanoseconds, and the size of the file.
@@ -51,12 +51,12 @@ class Head(BaseModel):
 
     @property
     def written(self) -> float:
-        """The time of the last write of the record's file, in seconds."""
+        """The time of the last write of the record's file, in seconds since the epoch."""
         return self.stamp[0] / 1e9
 
     @property
     def retried(self) -> bool:
-        """True if a repeated command processes the cell again."""
+        """True if repeating the command processes the cell again."""
         return self.state in RETRIED
 
     @property
@@ -65,13 +65,13 @@ class Head(BaseModel):
         return self.cell.title
 
     def locate(self, folder: Path) -> Self:
-        """Set the cell's folder, which the index stores relative to the store; return the head."""
+        """Set the cell's folder, which an index file states relative to the store's folder; return this object."""
         self._folder = folder
         return self
 
 
 class _Content(BaseModel):
-    """The file of an index: heads by the folders of their cells."""
+    """The content of an index file: each record's `Head`, by the folder of its cell."""
 
     form: Literal["petlir-index/2"]
     heads: dict[str, Head]
@@ -123,11 +123,11 @@ class Index:
 
     @property
     def changed(self) -> float:
-        """The time of the last write of a record, in seconds."""
+        """The time of the most recent write of any record, in seconds since the epoch."""
         return max((head.written for head in self.heads), default=0.0)
 
     def find(self, key: str) -> Head | None:
-        """Return the record with this key."""
+        """Return the record with this key, or None."""
         return self._by_key.get(key)
 
     def beside(self, folder: Path) -> Iterator[Head]:

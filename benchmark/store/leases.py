@@ -1,9 +1,9 @@
-"""Leases: records of the process that works on a cell of a store, and of its heartbeats.
+"""Leases: files that name the process working on a cell; the process rewrites its file as a heartbeat.
 
 A lease is a small numbered file, `<key>.<number>`, that can be created only once. The process that creates the file
 with the next number holds the lease on the key, and rewrites the file every few seconds. If the process is killed or
 disconnected, the rewriting stops, and another process may create the file with the next number. Thus no lease lasts
-forever, and only the store's own clock is used.
+forever, and heartbeats are timed by the store's own clock only.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class LeaseLost(Interruption):
 
 @dataclass(frozen=True)
 class LeaseInfo:
-    """The content of a lease.
+    """The content of a lease file.
 
     Attributes:
         key: the leased key.
         title: description of the work that the key denotes.
         process: the holder.
         since: start of the lease, ISO 8601.
-        share: completed fraction, in [0, 1].
-        text: status text.
+        share: completed fraction of the work, in [0, 1].
+        text: status text, for display.
         released: whether the holder gave the lease up without a result.
         alive: whether the holder still works on the key.
     """
@@ -61,7 +61,7 @@ class LeaseInfo:
 
     @property
     def content(self) -> bytes:
-        """The contents of the lease file."""
+        """The lease file's content as JSON."""
         return json.dumps({k: v for k, v in asdict(self).items() if k != "alive"}).encode()
 
 
@@ -81,7 +81,7 @@ class Leases:
 
     @contextmanager
     def hold(self, key: str, title: str) -> Iterator[Lease | None]:
-        """Hold the lease on a key inside the `with` block, or yield None if it is already held.
+        """Hold the lease on a key inside the `with` block, or yield None if another process holds the lease.
 
         Raises:
             Unwritable: the store is not reachable.
@@ -103,10 +103,10 @@ class Leases:
         return not numbers or self._abandoned(key, *max(numbers.items()))
 
     def standing(self) -> list[LeaseInfo]:
-        """Return the leases of live and dead processes, without writing.
+        """Return the leases of live and dead processes, without writing to the store.
 
         Reading the store's own clock requires a write, so here the heartbeats of other machines are compared with this
-        machine's clock. No lease is taken over on this basis.
+        machine's clock. No lease is taken over on the basis of this comparison.
         """
         written, now = self.blobs.written(), time.time()
         newest: dict[str, int] = {}
@@ -141,7 +141,7 @@ class Leases:
         return lease
 
     def _give_back(self, lease: Lease) -> None:
-        """Remove all leases of a key that has its record; mark the lease of an unfinished key as released."""
+        """Remove all leases of the key if the work on it is finished, or else mark the lease as released."""
         if lease.done:
             for number in self._numbers(lease.lease_info.key):
                 self.blobs.remove(f"{lease.lease_info.key}.{number}")
@@ -167,10 +167,10 @@ class Leases:
 
 
 class Lease:
-    """A lease held by this process; it sends heartbeats inside `with lease:`.
+    """A lease held by this process; a thread writes heartbeats inside `with lease:`.
 
     Attributes:
-        done: set as soon as the key has its result; the lease is then removed instead of marked as released.
+        done: True once the work on the key is finished; the lease is then removed instead of marked as released.
     """
 
     def __init__(self, leases: Leases, lease_info: LeaseInfo, number: int) -> None:
@@ -197,14 +197,14 @@ class Lease:
         """Set the progress, which other processes see after the next heartbeat.
 
         Raises:
-            LeaseLost: another process has taken over.
+            LeaseLost: another process has taken over the lease.
         """
         self.lease_info = replace(self.lease_info, share=share, text=text)
         if self._lost:
             raise LeaseLost
 
     def check_lost(self) -> bool:
-        """Return whether another process has taken over."""
+        """Return whether another process has taken over the lease."""
         numbers = self._leases._numbers(self.lease_info.key)
         self._lost = max(numbers, default=0) != self._number
         return self._lost
@@ -217,6 +217,6 @@ class Lease:
 
 
 def _split(name: str) -> tuple[str, int]:
-    """Return key and number, with number 0 for a file that is not a lease."""
+    """Split a lease's file name into key and number; the number is 0 for a file that is not a lease."""
     key, _, number = name.rpartition(".")
     return key, int(number) if number.isdecimal() else 0

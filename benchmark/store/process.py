@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Process:
-    """A process, identified uniquely across machines; `machine` is empty if the operating system provides no id."""
+    """A process, identified uniquely across machines; `machine` is empty if its id is unknown."""
 
     host: str
     machine: str
@@ -25,7 +25,7 @@ class Process:
 
     @property
     def alive(self) -> bool | None:
-        """True if the process is running; None if it is on another machine, about which only heartbeats are known."""
+        """True if the process is running; None if it is on another machine, where only heartbeats show if it runs."""
         if not self.machine or self.machine != _machine():
             return None
         return _started(self.pid) == self.started

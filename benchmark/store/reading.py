@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Pause cyclic garbage collection, which would scan all records repeatedly although they contain no cycles."""
+    """Pause cyclic garbage collection, which would scan all records repeatedly although records contain no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Stores behind a URL. Cells are processed and read in a local folder; their files are kept behind the URL.
+"""Stores at a URL. Cells are processed and read in a local folder, whose files are copied to and from the URL.
 
 Only complete files are uploaded, a cell's record last, so that a cell with a visible record is complete. Remote files
 are never moved or renamed.
@@ -26,7 +26,7 @@ UPLOADED = ".uploaded"
 
 
 def store_at(address: str | Path) -> Store:
-    """Return the store in a folder or behind a URL."""
+    """Return the store in a folder or at a URL."""
     text = str(address)
     if "://" not in text:
         return Store(Path(text))
@@ -38,7 +38,7 @@ def store_at(address: str | Path) -> Store:
 
 @dataclass(frozen=True)
 class RemoteStore(Store):
-    """A store behind a URL.
+    """A store at a URL.
 
     Attributes:
         root: the local working folder.
@@ -54,7 +54,7 @@ class RemoteStore(Store):
 
     @property
     def leases(self) -> Leases:
-        """The leases on cells, stored behind the URL."""
+        """The leases on cells, kept at the URL."""
         return Leases(self.bucket.within("leases"))
 
     def within(self, name: str) -> Store:
@@ -69,7 +69,7 @@ class RemoteStore(Store):
         return self
 
     def refresh(self) -> None:
-        """Download new records and trials of other runners, and upload files that an earlier run could not upload."""
+        """Download new records and learning-rate trials, and upload files that an earlier run could not upload."""
         ours = {path.parent.relative_to(self.root).as_posix() for path in self.files()}
         theirs = set(self._cells())
         pending = {name for name in ours if not (self.root / name / UPLOADED).exists()}
@@ -82,7 +82,7 @@ class RemoteStore(Store):
         self._exchange("tuning")
 
     def fetch(self, path: Path, *, newest: bool = False) -> Path:
-        """Download a file of the store if it exists, and return its path. `newest`: replace an older local copy."""
+        """Return the local path of a file, downloaded if it exists remotely; `newest` replaces an older local copy."""
         if newest or not path.exists():
             self._bring([path.relative_to(self.root).as_posix()])
         return path
@@ -97,7 +97,7 @@ class RemoteStore(Store):
             self._bring(name for name in names if not (self.root / name).exists())
 
     def publish(self, path: Path) -> None:
-        """Upload a file, or all files in a folder, the record last."""
+        """Upload a file, or all files in a folder with the record last."""
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: (file.name == RECORD, file)):
             if file.name != UPLOADED:
@@ -119,7 +119,7 @@ class RemoteStore(Store):
         self.bucket.remove(f"work/{name}")
 
     def commit(self, work: Path, final: Path) -> Record:
-        """Rename a work folder to the cell's final folder, and upload it."""
+        """Move a work folder to the cell's final folder, and upload the final folder."""
         record = super().commit(work, final)
         self._upload_missing("images")
         self.publish(final)
@@ -141,11 +141,11 @@ class RemoteStore(Store):
                 write_bytes(path.with_name(UPLOADED), b"")
 
     def _exchange(self, folder: str) -> None:
-        """Synchronise a folder in both directions; files with equal names are identical."""
+        """Synchronise a folder in both directions; files with equal names are taken to be identical."""
         self._bring(name for name in self._upload_missing(folder) if not (self.root / name).exists())
 
     def _upload_missing(self, folder: str) -> set[str]:
-        """Upload the files of a folder that are missing remotely; return the remote files that existed before."""
+        """Upload the files of a folder that are missing remotely; return the names of the earlier remote files."""
         theirs = set(self.bucket.sizes(folder))
         for path in (self.root / folder).rglob("*.*"):
             if path.relative_to(self.root).as_posix() not in theirs and not path.name.startswith("."):

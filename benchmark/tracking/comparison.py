@@ -15,7 +15,7 @@ from petlir.benchmark.scoring.registry import LEADING, METRICS
 
 FROZEN = "frozen"
 SAME = ("backbone", "label", "task", "track", "regime", "steps", "batch_size", "patch")
-"""The fields on which cells with different seeds must agree to be averaged over seeds."""
+"""The fields in which cells with different seeds must agree to be averaged over seeds."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HeadlineScores:
 
     @classmethod
     def from_record(cls, record: Record) -> HeadlineScores:
-        """Return the scores of a record; empty for an unfinished cell."""
+        """Return the scores of a record, which are empty for an unfinished cell."""
         tables = [table.differing() for table in headline_tables(record)]
         values = {
             metric: {(row.set, row.image): row.value for table in tables for row in table.rows(metric)}
@@ -49,13 +49,13 @@ class HeadlineScores:
 
     @property
     def psnr(self) -> Mapping[tuple[str, str], float]:
-        """(set, image) → PSNR in dB."""
+        """PSNR in dB, by set and image."""
         return self.values[LEADING]
 
     def metrics(self, frozen: HeadlineScores | None) -> dict[str, float]:
-        """Return the mean of each metric, of `gain_over_input` and, if it is known, of `gain_over_frozen`.
+        """Return the mean of each metric, of `gain_over_input` and, if known, of `gain_over_frozen`.
 
-        Each is averaged over the images of a set, and then over the sets.
+        Each metric is averaged over the images of a set, and then over the sets.
         """
         found = {**self.values, "gain_over_input": _minus(self.psnr, self.before)}
         if frozen is not None and frozen.key != self.key:
@@ -78,13 +78,13 @@ def _mean(values: Mapping[tuple[str, str], float]) -> float:
 
 @dataclass
 class TaskScores:
-    """The headline scores of all cells of a backbone on a task, on one track."""
+    """The headline scores of all cells of one backbone, task and track."""
 
     cells: dict[str, HeadlineScores] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path, track: str) -> TaskScores:
-        """Read the records below the folder of a task; damaged records are left out."""
+        """Read a track's records below the folder of a task; damaged records are left out."""
         found = cls()
         for path in sorted(folder.glob(f"*/{RECORD}")):
             try:
@@ -101,15 +101,15 @@ class TaskScores:
 
     @property
     def frozen(self) -> HeadlineScores | None:
-        """The scores of the frozen network; None if they are not known."""
+        """The scores of the frozen network, or None if no cell provides them."""
         return next((one for one in self.cells.values() if one.cell.method == FROZEN and one.psnr), None)
 
     def metrics(self, key: str) -> dict[str, float]:
-        """Return the comparable metrics of a cell."""
+        """Return those metrics of a cell that are compared between runs."""
         return self.cells[key].metrics(self.frozen)
 
     def over_seeds(self, cell: RecordedCell) -> dict[str, float]:
-        """Return the means of a cell's metrics over its seeds, their standard deviations and the number of seeds."""
+        """Return the means and standard deviations of a cell's metrics over all seeds, and the number of seeds."""
         alike = [one for one in self.cells.values() if one.psnr and _same(one.cell, cell)]
         by_seed = {one.cell.seed: one.metrics(self.frozen) for one in alike}
         return {**_spread(by_seed.values()), "seeds": float(len(by_seed))} if by_seed else {}

@@ -11,18 +11,18 @@ from dataclasses import asdict
 from petlir.benchmark.records.schema import Record
 
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
-"""The tags that the runs of a cell with different seeds share."""
+"""The tags shared by the runs of cells that differ only in the seed."""
 FORBIDDEN = re.compile(r"[^\w.\- /:]")
 """The characters that MLflow rejects in names: all except letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
 LONGEST = 200
-"""The maximum length of a name; MLflow allows 250 characters."""
+"""The maximum length of a name, in characters; MLflow allows 250."""
 
 
 def escaped(name: str) -> str:
     """Return a name that MLflow accepts for a metric, a parameter or a folder.
 
-    Forbidden characters become `_`, except `@`, which becomes `:`. A digest of the name is then appended, so that
-    different names stay different.
+    `@` becomes `:`, and forbidden characters become `_`. Unless only `@` was replaced, a changed name gets a digest of
+    the original name as a suffix, so that different names stay different.
     """
     plain = name.replace("@", ":")
     allowed = FORBIDDEN.sub("_", plain)[:LONGEST]
@@ -47,7 +47,7 @@ def params(record: Record) -> dict[str, str]:
 
 
 def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step) for mean scores per set and protocol, costs, and the points of the curve.
+    """Yield (name, value, step) for mean scores per set and protocol, costs, and points of the training curve.
 
     Images whose restored or degraded version equals the clean image are left out of the means.
     """
@@ -72,5 +72,5 @@ def _flat(prefix: str, values: Mapping[str, object]) -> Iterator[tuple[str, floa
 
 
 def family(record: Record) -> dict[str, str]:
-    """Return the tags shared by all seeds of a cell; the runs of these seeds are nested in one parent run."""
+    """Return the tags shared by cells that differ only in the seed; their runs are nested in one parent run."""
     return {name: value for name, value in tags(record).items() if name in FAMILY}

@@ -1,4 +1,4 @@
-"""Mirroring in the background, so that no cell waits for MLflow."""
+"""Mirroring of records in MLflow by a background thread, so that no cell waits for MLflow."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NOWHERE = "none"
 class Mirror:
     """A `Tracker` that runs in a separate thread, so that no cell waits for MLflow.
 
-    If the server is lost, one warning is issued, and the records of this run are mirrored by a later run. If the server
-    rejects a record, a warning is issued, and the other records are still mirrored.
+    If the connection to the server is lost, one warning is issued, and the records of this run are mirrored by a later
+    run. If the server rejects a record, a warning is issued, and the other records are still mirrored.
 
     Args:
         uri: URI of the server or the database, or `none` to mirror nothing.

@@ -12,7 +12,7 @@ from petlir.benchmark.weights.cards import described
 
 
 def card(record: Record) -> str:
-    """Return the card of a record."""
+    """Return the model card of a record."""
     return "\n".join(_lines(record)) + "\n"
 
 
@@ -31,7 +31,7 @@ def _lines(record: Record) -> Iterator[str]:
     yield ""
     yield from _scores(record.tables)
     yield ""
-    yield f"Trained with the weights of {cell.backbone}, sha256 {_weights(record)}…{_provenance(record)}; to use it:"
+    yield f"Trained with the weights of {cell.backbone}, sha256 {_weights(record)}…{_provenance(record)}; usage:"
     yield ""
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 
@@ -47,7 +47,7 @@ def _training(cell: RecordedCell, costs: RecordedCosts) -> str:
 
 
 def _scores(tables: Iterable[ScoreTable]) -> Iterator[str]:
-    """Yield a line for each set and protocol; images identical to the clean ones are left out of every mean."""
+    """Yield the lines of a table of mean scores; images that equal their clean images are left out of every mean."""
     leading = METRICS[LEADING]
     headings = [*(metric.heading for metric in METRICS.values()), f"input {leading.heading}"]
     yield f"| set | protocol | images | {' | '.join(headings)} |"

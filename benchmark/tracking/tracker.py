@@ -31,7 +31,7 @@ KEY = "petlir.key"
 FINISHED = "petlir.finished"
 """A tag logged with the last batch of a run; a run without this tag was interrupted."""
 FAMILY_NAME = "petlir.seeds_of"
-"""The tag of a parent run, in which the runs of a cell with different seeds are nested."""
+"""The tag of a parent run, in which the runs of cells that differ only in the seed are nested."""
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 """MLflow's own tags for the parent run and for the text on a run's page."""
 
@@ -46,9 +46,9 @@ several minutes for an unreachable server.
 """
 
 SQLITE = ("sqlite:///", "sqlite+pysqlite:///")
-"""The prefixes of a sqlite file's URI, without and with the driver."""
+"""The prefixes of a sqlite file's URI, without and with the name of the driver."""
 DATABASE = "mlflow.db"
-"""The database in a store."""
+"""The file name of the database in a store."""
 LOCKED = 120.0
 """The number of seconds to wait for another process that creates the same database."""
 
@@ -69,15 +69,15 @@ def _milliseconds(moment: str) -> int:
 
 
 class ServerLost(PetlirError):
-    """A server or database that cannot be reached."""
+    """The failure to reach an MLflow server or database."""
 
 
 class NotTaken(PetlirError):
-    """A record that MLflow rejects."""
+    """The rejection of a record by MLflow."""
 
 
 class Tracker:
-    """A tracker with one MLflow experiment per track, one run per cell, and a parent run for the seeds of a cell.
+    """A tracker: one MLflow experiment per track, one run per cell, and one parent run for all seeds of a setting.
 
     Records that are already logged are not logged again.
 
@@ -189,7 +189,7 @@ class Tracker:
         return self._tasks[place]
 
     def _compare(self, record: Record, track: _Experiment) -> None:
-        """Log comparable metrics of a run and its parent; a record of the frozen network updates all runs' gains."""
+        """Log the compared metrics of a run and its parent; a frozen network's record updates the gains of all runs."""
         scores = self._scores(record)
         frozen = record.cell.method == FROZEN
         for key in scores.cells if frozen else [record.key]:
@@ -206,7 +206,7 @@ class Tracker:
         self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
 
     def _family(self, record: Record, track: _Experiment) -> str:
-        """Return the id of the parent run of this cell's seeds, creating the run if needed."""
+        """Return the id of the parent run of the record's run, creating the parent run if necessary."""
         shared, name = family(record), family_name(record.cell)
         if name not in track.families:
             # `_` matches any character, including quotes, which a filter cannot contain
@@ -240,7 +240,7 @@ def _first_line(error: Exception) -> str:
 
 
 def family_name(cell: RecordedCell) -> str:
-    """Return the name of the parent run of a cell's seeds."""
+    """Return the name of the parent run of a cell, which is the same for all seeds."""
     return f"{cell.backbone} {cell.label} {cell.task} {cell.regime}"
 
 
@@ -253,7 +253,7 @@ class _Experiment:
     families: dict[str, str] = field(default_factory=dict)
 
     def update(self, client: MlflowClient, query: str = "") -> None:
-        """Read the runs that an MLflow filter selects; another process may have logged them."""
+        """Read the runs that an MLflow filter selects, including runs that another process has logged."""
         token: str | None = None
         while True:
             page = client.search_runs([self.number], query, max_results=BATCH, page_token=token)

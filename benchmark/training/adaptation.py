@@ -21,7 +21,7 @@ class Adapted:
 
     Attributes:
         backbone: the network, changed in place.
-        head: the head that is trained.
+        head: name of the network's head for the task.
         inserted: modules inserted by the method.
         own: names of persistent buffers inserted by the method (running statistics).
     """
@@ -42,7 +42,7 @@ class Adapted:
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Load tensors stored by `state`; all keys and shapes must match."""
+        """Load tensors returned by `state`; all keys and shapes must match."""
         expected = self.state()
         faults = [f"missing {name}" for name in expected if name not in state]
         faults += [f"unexpected {name}" for name in state if name not in expected]
@@ -69,7 +69,7 @@ class Adapted:
 
     @property
     def batch_statistics(self) -> bool:
-        """True if an output in training depends on the other images of its batch."""
+        """True if, in training, the output for an image depends on the other images of the batch."""
         return any(isinstance(module, _BatchNorm) and self._is_trained(module) for module in self.backbone.modules())
 
     def _is_trained(self, module: nn.Module) -> bool:
@@ -83,14 +83,15 @@ class Adapted:
 
 
 def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: PriorResults | None = None) -> Adapted:
-    """Freeze `backbone`, let `method` adapt it, and leave only parameters that `head` uses trainable.
+    """Freeze `backbone`, let `method` adapt it, and freeze those of its parameters that `head` does not use.
 
     Args:
         backbone: backbone with pre-trained weights; changed in place.
         method: the method to apply.
-        head: the head in use.
+        head: name of the network's head for the task.
         seed: seed of the initial weights of inserted modules.
-        prior: results of the cells that the method requires; None to adapt without such results.
+        prior: results of the cells that the method requires; if it is None, the method adapts the backbone without
+            prior results.
     """
     backbone.eval().requires_grad_(False)
     backbone.head_in_use = head
@@ -127,7 +128,7 @@ def _buffers(inserted: frozenset[nn.Module], backbone: Backbone) -> Iterator[tup
 def merge(backbone: Backbone) -> bool:
     """Merge all mergeable inserted modules in place; return whether all trained modules were merged.
 
-    If nothing was trained, return False. The backbone's own trained parameters need no merging.
+    If the backbone has no trainable parameters, return False. The backbone's own trained parameters need no merging.
     """
     trained = any(parameter.requires_grad for parameter in backbone.parameters())
     _fold(backbone)
@@ -137,9 +138,10 @@ def merge(backbone: Backbone) -> bool:
 
 @contextmanager
 def folded(backbone: Backbone) -> Iterator[bool]:
-    """Merge a method into the weights inside the `with` block, if it merges completely; yield whether it does.
+    """Inside the `with` block, merge all inserted modules into the weights; yield whether this was possible.
 
-    Afterwards the network has the same modules and parameters as before, so training continues unaffected.
+    After the block, the network has the same modules and parameters as before it, so that training continues
+    unaffected.
     """
     children = [(owner, *child) for owner in backbone.modules() for child in owner.named_children()]
     gradients = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
@@ -160,7 +162,7 @@ def folded(backbone: Backbone) -> Iterator[bool]:
 
 
 def _fold(module: nn.Module) -> None:
-    """Merge all mergeable modules below `module`; modules inside a merged module disappear with it."""
+    """Merge all mergeable modules below `module`; modules inside a merged module are removed with it."""
     for name, child in list(module.named_children()):
         folded = child.merged() if isinstance(child, Mergeable) else child
         if folded is child:

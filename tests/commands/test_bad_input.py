@@ -201,7 +201,7 @@ def test_a_corrupt_weight_file(refused, monkeypatch, tmp_path):
     path = tmp_path / "weights" / "ipt-nano.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(loading, "load", partial(loading.load, folder=tmp_path / "weights"))
-    assert refused().startswith(f"petlir: weight file {path} is damaged or another file: sha256 ")
+    assert refused().startswith(f"petlir: weight file {path} is damaged or a different file: sha256 ")
 
 
 def test_weights_that_spoil_during_a_run_fail_their_cell(lab, monkeypatch, tmp_path):

@@ -110,7 +110,7 @@ def of_four_photographs(seeds):
 def test_four_photographs_can_never_be_ranked():
     of_photographs, of_leaves = of_four_photographs(5)
     assert {column.unranked for column in of_photographs.columns} == {
-        "a set of 4 scenes can never be ranked, with any number of seeds: the minimum is 5"
+        "a column with 4 scenes is never ranked, whatever the number of seeds: the minimum is 5"
     }
     assert not any(column.unranked for column in of_leaves.columns)
 

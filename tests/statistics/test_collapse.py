@@ -70,7 +70,7 @@ def test_collapsed_seeds_of_all_methods_are_those_of_each():
     assert expected.sum() == 1
 
 
-@pytest.mark.parametrize(("scenes", "said"), [(4, "a set of 4 scenes can never be ranked"), (5, ""), (0, "")])
+@pytest.mark.parametrize(("scenes", "said"), [(4, "a column with 4 scenes is never ranked"), (5, ""), (0, "")])
 def test_too_few_scenes_are_never_ranked(scenes, said):
     found = never_rankable(pd.DataFrame({"unit": range(scenes), "psnr": 30.0}))
     assert found.startswith(said)

@@ -171,9 +171,9 @@ def test_trials_are_shared(lab, url, machine, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "line"),
     [
-        ("s3://no-such-bucket/x", "petlir: the store s3://no-such-bucket/x is out of reach: "),
-        ("s4://bucket/x", "petlir: the store s4://bucket/x is not understood: Protocol not known: s4"),
-        ("gs://bucket/x", "petlir: the store gs://bucket/x needs a package: "),
+        ("s3://no-such-bucket/x", "petlir: the store s3://no-such-bucket/x cannot be reached: "),
+        ("s4://bucket/x", "petlir: the store s4://bucket/x is not a supported URL: Protocol not known: s4"),
+        ("gs://bucket/x", "petlir: the store gs://bucket/x needs a package that is not installed: "),
     ],
 )
 @pytest.mark.parametrize("verb", ["run", "status", "report"])
@@ -188,7 +188,7 @@ def test_a_server_that_is_not_there_is_told_in_one_line(machine, capsys, monkeyp
     s3fs.S3FileSystem.clear_instance_cache()  # it knows where the server was
     code, out, err = command(capsys, "status", "--store", f"s3://bucket/{uuid4().hex}")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert "is out of reach: Could not connect to the endpoint URL" in err
+    assert "cannot be reached: Could not connect to the endpoint URL" in err
     s3fs.S3FileSystem.clear_instance_cache()
 
 

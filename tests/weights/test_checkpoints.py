@@ -96,7 +96,7 @@ def test_a_file_that_is_cut_off(tmp_path, make, share):
     path = tmp_path / "a.pth"
     content = write(path, make=make)
     path.write_bytes(content[: int(len(content) * share)])
-    assert "is cut off" in refusal(path)
+    assert "is truncated" in refusal(path)
 
 
 class Code:
@@ -143,7 +143,7 @@ def test_arguments_saved_along_are_named(tmp_path):
 )
 def test_a_torch_file_without_weights(tmp_path, content, found):
     torch.save(content, tmp_path / "a.pth")
-    assert f"holds no weights but {found}; expected tensors by name" in refusal(tmp_path / "a.pth")
+    assert f"holds {found} instead of weights; expected a safetensors or torch file" in refusal(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_torch_file_without_weights(tmp_path, content, found):
 )
 def test_a_file_that_is_no_checkpoint(tmp_path, content):
     (tmp_path / "a.pth").write_bytes(content)
-    assert "cut off, damaged or not a checkpoint; expected tensors by name" in refusal(tmp_path / "a.pth")
+    assert "truncated, damaged or not a checkpoint; expected a safetensors or torch file" in refusal(tmp_path / "a.pth")
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

@@ -61,10 +61,10 @@ def corrupt(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (corrupt, "damaged or another file: sha256 "),
+        (corrupt, "damaged or a different file: sha256 "),
         (Path.unlink, "missing; expected sha256 "),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged or another file: sha256 "),
-        (lambda path: path.write_bytes(b""), "damaged or another file: sha256 e3b0c44298fc…"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged or a different file: sha256 "),
+        (lambda path: path.write_bytes(b""), "damaged or a different file: sha256 e3b0c44298fc…"),
     ],
     ids=["one bit", "missing", "cut off", "empty"],
 )
@@ -167,7 +167,7 @@ def test_a_card_beside_a_users_file_is_believed_and_checked(folder):
     file = str(folder / f"{NAME}.safetensors")
     assert load(tiny(), sources={NAME: file}).images == "leaves"
     corrupt(Path(file))
-    with pytest.raises(PetlirError, match="is damaged or another file"):
+    with pytest.raises(PetlirError, match="is damaged or a different file"):
         digest(NAME, sources={NAME: file})
     (folder / f"{NAME}.json").write_text('{"some": "configuration"}')
     assert digest(NAME, sources={NAME: file}) == hashlib.sha256(Path(file).read_bytes()).hexdigest()
@@ -187,7 +187,7 @@ def test_sources_are_given_or_lie_in_a_folder(tmp_path, monkeypatch):
     with pytest.raises(PetlirError, match=r"PETLIR_WEIGHTS has ipt-nano.pth and ipt-nano.pt; expected one of them"):
         sources([], NAMES)
     monkeypatch.setenv("PETLIR_WEIGHTS", str(tmp_path / "none"))
-    with pytest.raises(PetlirError, match=r"none is not a folder; expected one with files such as ipt.pth"):
+    with pytest.raises(PetlirError, match=r"none is not a folder; expected a folder with files such as ipt.pth"):
         sources([], NAMES)
 
 
@@ -234,7 +234,7 @@ def test_a_file_of_the_hub_is_one_commits_and_of_its_digest(own, asked):
     assert load(backbones.build("ipt-nano"), sources={"ipt-nano": source}).sha256 == whole
     assert set(asked) == {("me/nets", "deep/a.pth", COMMIT)}
     with pytest.raises(
-        PetlirError, match=r"a.pth of me/nets is damaged or another file: sha256 .*expected 000000000000"
+        PetlirError, match=r"a.pth of me/nets is damaged or a different file: sha256 .*expected 000000000000"
     ):
         fetch(f"hub:me/nets@{COMMIT}/a.pth#sha256={'0' * 64}")
 

@@ -176,11 +176,11 @@ def test_no_installer(fake, monkeypatch):
 def test_a_wrong_digest_and_a_truncated_member(fake):
     fake.install()
     assert (
-        f"is damaged or another file: sha256 {fake.sha256[:12]}…, expected 000000000000…; run `pip install --no-deps "
-        "--force-reinstall petlir-fake==1.0`" in refusal(fake, fake.source.replace(fake.sha256, "0" * 64))
+        f"is damaged or a different file: sha256 {fake.sha256[:12]}…, expected 000000000000…; run `pip install "
+        "--no-deps --force-reinstall petlir-fake==1.0`" in refusal(fake, fake.source.replace(fake.sha256, "0" * 64))
     )
     (fake.site / MEMBER).write_bytes(fake.content[:-1])
-    assert f"{MEMBER} of petlir-fake==1.0 is damaged or another file: sha256 " in refusal(fake)
+    assert f"{MEMBER} of petlir-fake==1.0 is damaged or a different file: sha256 " in refusal(fake)
     (fake.site / MEMBER).unlink()
     assert f"{MEMBER} of petlir-fake==1.0 is missing; expected sha256 {fake.sha256[:12]}…; run `pip" in refusal(fake)
 
@@ -196,7 +196,7 @@ def test_a_truncated_wheel(fake, monkeypatch, share):
     wheel = fake.offer()
     wheel.write_bytes(wheel.read_bytes()[: int(share * wheel.stat().st_size)])
     served(monkeypatch, wheel)
-    assert f"the wheel {wheel.name} is cut off or damaged: " in refusal(fake)
+    assert f"the wheel {wheel.name} is truncated or damaged: " in refusal(fake)
 
 
 def test_a_member_whose_bytes_are_damaged(fake, monkeypatch):
@@ -206,7 +206,7 @@ def test_a_member_whose_bytes_are_damaged(fake, monkeypatch):
     content[middle : middle + 4] = bytes(byte ^ 255 for byte in content[middle : middle + 4])
     wheel.write_bytes(content)
     served(monkeypatch, wheel)
-    assert f"the wheel {wheel.name} is cut off or damaged: " in refusal(fake)
+    assert f"the wheel {wheel.name} is truncated or damaged: " in refusal(fake)
 
 
 def test_a_member_that_is_too_large(fake, monkeypatch):
@@ -251,16 +251,16 @@ WHOLE = "0" * 64
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("pypi:a", "is not understood; expected pypi:NAME==VERSION/MEMBER#sha256=HEX, 64 hex digits at its end"),
+        ("pypi:a", "is not understood; expected pypi:NAME==VERSION/MEMBER#sha256=HEX with 64 hex digits"),
         (f"pypi:a/b.pth#sha256={WHOLE}", "is not understood"),
         (f"pypi:a==1/b.pth#sha256={WHOLE[1:]}", "is not understood"),
         ("pypi:a==1/b.pth", "is not understood"),
         (f"pypi:-r==1/b.pth#sha256={WHOLE}", "is not understood"),
         (f"pypi:a=={'-' * 2}1/b.pth#sha256={WHOLE}", "is not understood"),
         (f"pypi:a==1/..\\b.pth#sha256={WHOLE}", "is not understood"),
-        (f"pypi:a==1/../../b.pth#sha256={WHOLE}", "leads out of the wheel; expected a plain path"),
-        (f"pypi:a==1//etc/b.pth#sha256={WHOLE}", "leads out of the wheel"),
-        (f"pypi:a==1/c/./b.pth#sha256={WHOLE}", "leads out of the wheel"),
+        (f"pypi:a==1/../../b.pth#sha256={WHOLE}", "points outside the wheel; expected a plain path"),
+        (f"pypi:a==1//etc/b.pth#sha256={WHOLE}", "points outside the wheel"),
+        (f"pypi:a==1/c/./b.pth#sha256={WHOLE}", "points outside the wheel"),
     ],
 )
 def test_a_source_that_is_not_understood(text, said):
