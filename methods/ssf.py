@@ -66,7 +66,8 @@ class SSF(Method):
     """A scale and a shift after every norm and every projection of every block.
 
     Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
-    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly equal to it.
+    NeurIPS 2022, §3.2. Scales and shifts are initialised as in the authors' code, so that each pair is initially close
+    to the identity, but not equal to it.
     """
 
     name = "ssf"
@@ -90,7 +91,7 @@ class SSF(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configuration in the AdaptIR paper."""
+        """Return SSF's configuration in the AdaptIR paper."""
         settings = {
             "ipt": Published(cls(), "373K", "derived"),
             "edt-b": Published(cls(), "117K", "derived; without the norm before the body 117,000, the same figure"),
