@@ -50,8 +50,8 @@ class Tuned(nn.Module):
     """A projection wrapped by a tuner of peft.
 
     Args:
-        layer: peft's layer around a linear layer.
-        maps: whether the projection was a 1×1 convolution, with N×C×H×W features; otherwise channels are last.
+        layer: peft's wrapper of a linear layer.
+        maps: whether the projection was a 1×1 convolution, with N×C×H×W features; otherwise channels are the last axis.
     """
 
     def __init__(self, layer: nn.Module, *, maps: bool) -> None:

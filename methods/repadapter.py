@@ -42,7 +42,7 @@ class LinearAdapter(nn.Module):
         rank: number of channels of each group of the bottleneck.
         scale: factor of the bottleneck's output.
         dropout: dropout probability of the bottleneck's values in training.
-        maps: whether features are N×C×H×W maps; otherwise channels are last.
+        maps: whether features are N×C×H×W maps; otherwise channels are the last axis.
     """
 
     def __init__(self, width: int, rank: int, scale: float, dropout: float, *, maps: bool) -> None:

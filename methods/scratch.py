@@ -15,7 +15,7 @@ from petlir.methods.full_ft import FullFineTuning
 
 @runtime_checkable
 class Drawn(Protocol):
-    """A module that can reinitialise its weights, as torch's own layers do."""
+    """A module that can reinitialise its weights, as torch's own layers can."""
 
     def reset_parameters(self) -> None:
         """Reinitialise the weights."""

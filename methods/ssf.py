@@ -18,8 +18,8 @@ class ScaleShift(nn.Module):
     """A frozen norm or projection whose output is scaled and shifted per channel.
 
     Args:
-        base: the norm or projection.
-        maps: whether the output of `base` is an N×C×H×W map; otherwise channels are last.
+        base: the frozen norm or projection.
+        maps: whether the output of `base` is an N×C×H×W map; otherwise channels are the last axis.
     """
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:
@@ -35,7 +35,7 @@ class ScaleShift(nn.Module):
         return torch.addcmul(shift, self.base(features), scale)
 
     def merged(self) -> nn.Module:
-        """Return the base with scale and shift merged, or this module if the base cannot have a bias."""
+        """Return the base module with scale and shift merged into it, or this module if the base cannot have a bias."""
         layer = deepcopy(self.base)
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.LayerNorm):
             return self

@@ -34,7 +34,7 @@ class Mixed(nn.Module):
     """A frozen projection W with K low-rank updates: W + scale · Σ wₖ · upₖ · downₖ, with weights w for each image.
 
     Args:
-        lora: the projection with a single update, whose shapes and scale the K updates share.
+        lora: the projection with a single update; the K updates have the shapes and the scale of this update.
         count: K.
         mixture: holder of the weights of the images in the current pass.
     """

@@ -54,8 +54,8 @@ class UIRLoRA(Method):
         weights: `router` (chosen for each image), `uniform`, `best` (one LoRA), `oracle` (a convex mixture) or
             `sequence` (one LoRA after another, each with its own head).
         router: basis of the decision: `statistics` of the image, `features` of the frozen backbone, or `clip`.
-        top: number of members mixed per image by `features` and `clip`.
-        temperature: temperature of the softmax over cosine similarities in `features` and `clip`.
+        top: number of members (experts or the frozen network) that the routers `features` and `clip` mix per image.
+        temperature: temperature of the softmax over cosine similarities in the routers `features` and `clip`.
         sites: the projections with LoRAs, as in LoRA's own option.
     """
 
@@ -105,7 +105,7 @@ class UIRLoRA(Method):
         return [cell.of(self.lora, task) for task in self.tasks]
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return the reason why LoRA is not applicable, or None if it is."""
+        """Return the reason why LoRA is not applicable, or None if LoRA is applicable."""
         return self.lora.supports(backbone)
 
     def adapt(self, backbone: Backbone) -> None:
@@ -151,7 +151,7 @@ class UIRLoRA(Method):
         return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
 
     def reads(self, backbone: Backbone) -> str:
-        """Return the head for `features`: that of the first ×1 degradation, else the last ×1 head, else the last head."""
+        """Return the head for `features`: the first ×1 degradation's head, else the last ×1 head or the last head."""
         same_size = [head for head, scale in backbone.heads.items() if scale == 1]
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])

@@ -177,11 +177,11 @@ class RouterStudy:
 
 
 def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[float]) -> float:
-    """Return the lowest threshold at which the summed loss of every kind is within its bound.
+    """Return the lowest threshold at which the summed loss of every kind of "none" is within its bound.
 
     Args:
-        kinds: probabilities and losses of the images of each kind.
-        bounds: the maximum summed loss of each kind.
+        kinds: probabilities and losses of the images of each kind of "none".
+        bounds: the maximum summed loss of each kind of "none".
     """
 
     def bearable(threshold: float) -> bool:

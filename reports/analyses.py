@@ -106,7 +106,7 @@ class Study:
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
-        """Captions and tables, the headings in the first row: contributions by kind and place, or branch responses."""
+        """Captions and tables of contributions by kind and place, or of branch responses; the first row is a heading."""
         if self._is("contribution"):
             wide = _contributions(self.rows)
             return [("Mean contribution per parameter", _lines(wide))] if len(wide) else []

@@ -25,7 +25,7 @@ class ReportContext:
 
     Attributes:
         store: the folder that holds the records.
-        records: its records, at least one.
+        records: the records in the store, at least one.
         problems: one line for each file that could not be read.
         reference: the context of a second store that is shown for comparison; None if there is no second store.
     """
