@@ -63,11 +63,11 @@ class CoLoRA(Method):
     2024. Re-implemented from the description, as there is no official code and the equations were not accessible. Two
     points come from the paper: ranks follow the filter attribution (FAIG, filter attribution integrated gradients)
     between the pre-trained network and a network that was fine-tuned for the task, and about 7 % of the parameters are
-    tuned. The mapping from contributions to ranks is ours. A projection with n weights has the contribution c, averaged
-    over its weights, and the importance w = beta + (1 - beta) · (c / mean of all c)^alpha. The rank of the update of a
-    projection is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), the rank at which an
-    update has as many parameters as the projection itself. κ is chosen to meet the budget. The paper's results were not
-    accessible, so petlir's results are not compared with them.
+    tuned. The mapping from contributions to ranks is petlir's own. A projection with n weights has the contribution c,
+    averaged over its weights, and the importance w = beta + (1 - beta) · (c / mean of all c)^alpha. The rank of the
+    update of a projection is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), the rank at
+    which an update has as many parameters as the projection itself. κ is chosen to meet the budget. The paper's results
+    were not accessible, so petlir's results are not compared with them.
 
     Attributes:
         budget: size of all updates together, in units of one rank of the projection that has the most parameters per
@@ -110,7 +110,7 @@ class CoLoRA(Method):
         return [cell.of(FullFineTuning())] if self.contribution == "faig" else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert updates with the ranks for equal contributions, which allows parameters to be counted without data."""
+        """Insert updates with the ranks for equal contributions, so that parameters can be counted without data."""
         layers = projections(backbone)
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 

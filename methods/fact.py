@@ -225,8 +225,8 @@ class FacT(Method):
     (`out=True`). In the Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has
     its own mixture p. The authors' code interleaves the four mixtures of a wide projection column by column (column b
     of mixture p at 4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four
-    mixtures. The authors' code also transposes the matrix of the mlp's second projection. The two layouts have equal
-    parameter counts, but compute different functions.
+    mixtures. The authors' code also transposes the matrix of the mlp's second projection. The two layouts of the cores
+    have equal parameter counts, but compute different functions.
 
     Attributes:
         form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores are mixtures of a shared

@@ -88,7 +88,7 @@ class LoRA(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return LoRA's configurations in the AdaptIR paper, with loralib's alpha = 1; Tables 4 and 14 list EDT-B."""
+        """Return LoRA's configurations in the AdaptIR paper (EDT-B: Tables 4 and 14), with loralib's alpha = 1."""
         note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
         settings = {"ipt": [(12, "995K", note)], "edt-b": [(10, "259K", "derived"), (6, "155K", "derived")]}
         found = settings.get(backbone, [])

@@ -59,7 +59,7 @@ class MoE(Method):
     merged into one, but training them differs from training a single branch.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
-    Mixture-of-Experts, NeurIPS 2024, where a mixture of identical experts is a control; the definition is ours.
+    Mixture-of-Experts, NeurIPS 2024, where a mixture of identical experts is a control; the definition is petlir's own.
 
     Attributes:
         hidden: number of channels of the hidden features; by default 1/24 of the width.

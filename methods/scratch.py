@@ -22,7 +22,7 @@ class Drawn(Protocol):
 
 
 def holders(backbone: Backbone) -> Iterator[nn.Module]:
-    """Yield the modules that own weights, except the network's constants and unused heads."""
+    """Yield the modules that own weights, without the network's constants and the unused heads."""
     tunable = set(backbone.tunable(backbone.head_in_use))
     for module in backbone.modules():
         if any(parameter in tunable for parameter in module.parameters(recurse=False)):

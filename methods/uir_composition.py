@@ -129,7 +129,7 @@ class Composer(nn.Module):
 
     Args:
         weigh: (backbone, images) → N×K or 1×K weights, or a sequence of experts; no LoRA acts during the call.
-        mixture: holder of the weights.
+        mixture: holder of the weights of the LoRAs.
     """
 
     def __init__(self, weigh: Router | ExpertClassifier | Fixed | ExpertSequence, mixture: Mixture) -> None:

@@ -35,8 +35,8 @@ class UIRLoRA(Method):
     Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, re-implemented from the description, as the authors'
     repository does not contain code. The paper composes LoRAs of a generative model; in petlir, the LoRAs adapt the
     restoration backbone. The sites (the same as LoRA's) and the router are not from the paper. The router makes one
-    hard decision for each whole image, based on statistics of the degradation: it selects an expert whose scale is that
-    of the output head, or "none", i.e. the frozen network. The router is trained on the experts' training images and on
+    hard decision for each whole image, based on statistics of the degradation: it selects an expert with the same scale
+    as the output head, or "none", i.e. the frozen network. The router is trained on the experts' training images and on
     other degradations (`uir_routing.NONE`); its thresholds limit the loss of PSNR on validation images with these other
     degradations. On a mixture of degradations, UIR-LoRA is zero-shot.
 
@@ -113,7 +113,7 @@ class UIRLoRA(Method):
         self._insert(backbone, PriorResults()).watch(backbone)
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert the trained LoRAs and compute their weights; if a stored adapter is reloaded, insert zeros."""
+        """Insert the trained LoRAs and compute their weights; for a reloaded adapter, insert LoRAs of zeros."""
         composer = self._insert(backbone, prior)
         if prior.stored is None:
             fill(backbone, prior.adapters)

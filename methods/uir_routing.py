@@ -45,8 +45,8 @@ NONE: Mapping[str, Degradation] = {
     NOISY_DARK: Chain((LowLight(), GaussianNoise(15))),
     "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
 }
-"""Degradations on which the router learns to select no expert, by name. A degradation with the name of an expert's task
-is left out.
+"""Degradations on which the router learns to select no expert, by name. A degradation is left out if an expert's task
+has the same name.
 """
 SHARE = 4.0
 """The total importance of all kinds of "none" in training; the importance of an expert is 1 or `WEAK_SHARE`."""
@@ -64,7 +64,7 @@ VALIDATION_IMAGES, DRAWS = 16, 3
 "none".
 """
 LOSS = 0.05
-"""The maximum mean loss of PSNR, in dB below the frozen network, on any kind of "none" except those in `RESEMBLING`."""
+"""The maximum mean loss of PSNR against the frozen network, in dB, on every "none" except those in `RESEMBLING`."""
 RESEMBLING = (DARK, "noise 5", "rain_noise", "blur_jpeg")
 """Kinds of "none" that resemble an expert's degradation; a bound on their loss would keep the router from selecting
 the expert where it helps.
@@ -103,8 +103,8 @@ class RouterStudy:
     def none(self) -> dict[str, Degradation]:
         """The kinds of "none", without those that an expert can restore.
 
-        The kinds exclude the tasks of the experts, clean and dark images in super-resolution, and noisy low light if
-        there is an expert for low light.
+        The kinds of "none" exclude the tasks of the experts, clean and dark images in super-resolution, and noisy low
+        light if there is an expert for low light.
         """
         taken = {*self.tasks} | ({CLEAN, DARK} if self.scale > 1 else set())
         if "low_light" in self.tasks:

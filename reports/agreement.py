@@ -88,7 +88,7 @@ def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], N
 
 
 def agreement(runs: Sequence[RepeatedRun]) -> str:
-    """Return a sentence on the number of runs that agree and on the largest difference; empty without runs."""
+    """Return a sentence on how many runs agree with shipped records and the largest difference; empty without runs."""
     if not runs:
         return ""
     tolerances = sorted({run.tolerance for run in runs})
@@ -113,7 +113,7 @@ def _difference(run: RepeatedRun) -> str:
 
 
 def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -> dict[str, Done]:
-    """Return the finished shipped records with these keys; the name of a folder ends with the start of the cell's key."""
+    """Return finished shipped records with these keys; the name of a cell's folder ends with the start of its key."""
     ends = {key[:8] for key in keys}
     found: dict[str, Done] = {}
     for store in sorted(path for path in leaderboard.glob("*") if path.is_dir()):

@@ -165,7 +165,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """Return sentences on the best methods of ranked columns; if no column is ranked, on the reasons and on gains."""
+    """Return sentences on the best methods of ranked columns, or the reasons and the gains if no column is ranked."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:

@@ -201,7 +201,7 @@ def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
 
 
 def _first(record: Done, protocol: str) -> str | None:
-    """Return the first protocol in a record with this base name; if there are several, it is the headline protocol."""
+    """Return the first protocol in a record with this base name; the first of several is the headline protocol."""
     return next((name for name in record.protocols if _base(name) == protocol), None)
 
 

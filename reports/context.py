@@ -42,7 +42,7 @@ class ReportContext:
 
     @cached_property
     def method_cards(self) -> Mapping[str, MethodCard]:
-        """The cards of the installed methods; the method of a record may not be among them."""
+        """The cards of the installed methods; a method in the records may not be installed."""
         return method_cards()
 
     @cached_property

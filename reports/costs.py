@@ -31,7 +31,7 @@ class MedianCosts:
         energy: joules consumed by training.
         waiting: fraction of the training time spent waiting for batches, in [0, 1].
         memory: bytes of training memory by component, in the order of `PARTS`.
-        peak: peak bytes measured by the device.
+        peak: peak memory in bytes, as measured by the device.
         exclusive: whether no other work ran on the device; if False, times are not reliable.
     """
 
