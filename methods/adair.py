@@ -13,12 +13,11 @@ from petlir.benchmark.method import Method, Paper, Published
 class DepthwiseBottleneck(nn.Sequential):
     """A 1×1 down-projection, a 3×3 depthwise convolution and a 1×1 up-projection of N×C×H×W maps.
 
-    The output is initially zero.
-
+    The initial output of the bottleneck is zero.
 
     Args:
-        width: channels of the map.
-        rank: channels of the bottleneck.
+        width: number of channels of the map.
+        rank: number of channels of the bottleneck.
     """
 
     def __init__(self, width: int, rank: int) -> None:
@@ -31,15 +30,15 @@ class DepthwiseBottleneck(nn.Sequential):
 class AdaIR(Method):
     """Bottlenecks that read the normed features, parallel to the mixer and the mlp of every block.
 
-    This is a re-implementation from the paper's description, as no code was released. The paper does not specify all
-    details of the adapters. This version has no biases, like Restormer, and no activation function, as the paper
-    mentions none. The up-projection starts at zero. A decoder's cross-attention gets no bottleneck. The paper's
-    pre-training is not part of the method.
+    This is a re-implementation from the paper's description, as no code was released. The AdaIR paper does not specify
+    all details of the adapters. Like Restormer, this version of the bottleneck has no biases; it has no activation
+    function either, as the paper mentions none. The up-projection starts at zero. A decoder's cross-attention gets no
+    bottleneck. AdaIR's pre-training is not part of this method.
 
     Source: Chen et al., AdaIR: Exploiting Underlying Similarities of Image Restoration Tasks with Adapters, 2024.
 
     Attributes:
-        rank: channels of the bottleneck.
+        rank: number of channels of the bottleneck.
     """
 
     name = "adair"
@@ -57,6 +56,6 @@ class AdaIR(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configuration that the paper reports on Restormer."""
+        """Return the configuration that the AdaIR paper reports for Restormer."""
         note = "derived from the description; the inner width is not published"
         return [Published(cls(rank=62), "1.9M", note)] if backbone == "restormer" else []

@@ -19,7 +19,7 @@ class Adapter(Method):
     authors' code. The up-projection starts at zero, so each bottleneck is initially the identity.
 
     Attributes:
-        rank: channels of the bottleneck.
+        rank: number of channels of the bottleneck.
     """
 
     name = "adapter"
@@ -37,6 +37,6 @@ class Adapter(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configurations in the AdaptIR paper; those on EDT-B are from Tables 4 and 14."""
+        """Return Adapter's configurations in the AdaptIR paper (for EDT-B, in Tables 4 and 14)."""
         settings = {"ipt": [(12, "691K")], "edt-b": [(7, "194K"), (6, "168K")]}
         return [Published(cls(rank=rank), count, "derived") for rank, count in settings.get(backbone, [])]

@@ -34,7 +34,7 @@ class AdaptFormer(BottleneckMethod):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configurations in the AdaptIR paper."""
+        """Return AdaptFormer's configurations in the AdaptIR paper."""
         note = "derived; with a learned scale in each block, the count would round down to the same number"
         settings = {"ipt": Published(cls(rank=24), "677K", note), "edt-b": Published(cls(rank=12), "162K", note)}
         return [settings[backbone]] if backbone in settings else []

@@ -22,7 +22,7 @@ STARTS = ("independent", "cloned")
 
 
 def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
-    """Convolve N×h×H×W maps with the 3×3 kernels in `a` @ `b`: depthwise for an h×9 product, dense for h×9h."""
+    """Convolve N×h×H×W maps with the 3×3 kernels in `a` @ `b`: depthwise if the product is h×9, dense if it is h×9h."""
     kernel = (a @ b).view(len(a), -1, 3, 3)
     return functional.conv2d(features, kernel, bias, padding=1, groups=len(a) // kernel.shape[1])
 
@@ -31,15 +31,16 @@ class AdaptIRModule(nn.Module):
     """The module as released by the authors, with the parameter names of their state dict.
 
     Where the paper and the authors' code differ, this class follows the code: it has batch norm after the
-    down-projection, takes the absolute value of the inverse Fourier transform, and has no third depthwise scale.
+    down-projection, takes the absolute value of the inverse Fourier transform, and lacks the paper's third depthwise
+    scale.
 
-    Any of the branches can be left out (the paper's Table 6). A spatial branch without the other one takes the roles of
-    both and gates itself. Without spatial branches, the channel weights multiply the normed hidden features, and there
-    is no gate.
+    Any of the three branches can be left out (the paper's Table 6). If only one of the two spatial branches, `local`
+    and `frequency`, is in use, this branch takes the roles of both and gates itself. Without spatial branches, the
+    channel weights multiply the normed hidden features, and there is no gate.
 
     Args:
-        width: channels of the map.
-        hidden: channels of the hidden features.
+        width: number of channels of the map.
+        hidden: number of channels of the hidden features.
         ensemble: whether the local and the frequency branch gate each other (the paper's adaptive feature ensemble) or
             are summed.
         reduction: reduction factor of the channel gate's bottleneck.
@@ -115,7 +116,7 @@ class AdaptIRModule(nn.Module):
         return found | {f"{name} gate": torch.sigmoid(gate) for name, gate in gates.items()}
 
     def spatial(self, inside: Tensor) -> Tensor:
-        """Return the combined outputs of the spatial branches; without any, return the hidden features unchanged."""
+        """Return the combined outputs of the spatial branches, or the hidden features without spatial branches."""
         known = {"local": self.local, "frequency": self.frequency}
         outputs = [branch(inside) for name, branch in known.items() if name in self.branches]
         if not self.ensemble:
@@ -149,23 +150,24 @@ class AdaptIRModule(nn.Module):
 class AdaptIR(Method):
     """A module with local, frequency and channel branches, parallel to every mlp; it reads the normed features.
 
-    Values other than the defaults reproduce the paper's ablations. With `position=after-…`, the module follows the mlp
-    or the attention, and its output is added to its input.
+    Option values other than the defaults reproduce the paper's ablations. With `position=after-…`, the module follows
+    the mlp or the attention, and its output is added to its input.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous Mixture-of-Experts,
-    NeurIPS 2024, and the released code. By default every module draws its own initial weights, as the code does on EDT.
-    On EDT, the code draws the channel module's linear layers from a normal distribution with standard deviation 0.02;
-    petlir uses torch's default initialisation. On IPT, the code builds the encoder from copies of one layer, and the
-    decoder likewise, so that all modules of an encoder or decoder start with equal weights; `start=cloned` reproduces
-    this.
+    NeurIPS 2024, and the released code. By default every module draws its own initial weights, as the released code
+    does on EDT. On EDT, the released code draws the weights of the channel module's linear layers from a normal
+    distribution with standard deviation 0.02; petlir uses torch's default initialisation. On IPT, the released code
+    builds the encoder from copies of one layer, and the decoder likewise, so that all modules of an encoder or decoder
+    start with equal weights; `start=cloned` reproduces these equal weights.
 
     Attributes:
-        hidden: channels of the hidden features; by default 1/24 of the width (the authors use 12 on EDT-B).
+        hidden: number of channels of the hidden features; by default 1/24 of the width (the authors use 12 on EDT-B).
         ensemble: whether the local and the frequency branch gate each other.
         reduction: reduction factor of the channel gate's bottleneck (the authors use 4 on EDT-B).
         branches: branches in use, e.g. `local+frequency` (Table 6).
         position: `parallel-mlp`, `parallel-attention`, `after-mlp` or `after-attention` (Table 7).
-        dense: spatial branches without the depthwise design, e.g. `local` or `local+frequency` (Table 5).
+        dense: spatial branches whose convolutions mix channels instead of being depthwise, e.g. `local` or
+            `local+frequency` (Table 5).
         start: initial weights: `independent`, or `cloned` within each stack of blocks of equal width.
     """
 
@@ -203,7 +205,7 @@ class AdaptIR(Method):
         return self.dense.split("+") if self.dense else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert a module at each block."""
+        """Insert an AdaptIR module into each block."""
         how, _, where = self.position.partition("-")
         first: dict[tuple[str, int], AdaptIRModule] = {}
         for block in backbone.blocks():
@@ -229,12 +231,12 @@ class AdaptIR(Method):
         )
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return two biases without effect: one precedes a batch norm, and the other is a constant in a softmax."""
+        """Return the names of two biases without effect: a bias before a batch norm, and a constant in a softmax."""
         return (".head.bias", ".compress.bias")
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the released configuration, those of the paper's other counts, and the ablations of Tables 5 and 6."""
+        """Return AdaptIR's released configuration and the paper's other configurations, including ablations."""
         old = "derived: the first version of the paper, which has no ensemble"
         dense = "no derivation gives this count; dense where the released module is depthwise"
         two = "local+frequency"

@@ -14,10 +14,11 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class BitFit(Subset):
-    """All biases that affect the output of the head in use, in projections, convolutions, norms, head and tail.
+    """All biases in projections, convolutions, norms, head and tail that affect the output of the head in use.
 
     No bias is added to a network without biases, so the method is not applicable to Restormer with bias-free norms. The
-    bias of keys is trained like other biases but has no effect: it adds the same constant to all logits of a query.
+    bias of the key projection is trained like other biases but has no effect: it adds the same constant to all logits
+    of a query.
 
     Source: Ben Zaken et al., BitFit, ACL 2022, §3.
     """
@@ -28,12 +29,12 @@ class BitFit(Subset):
     what = "biases"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Yield every bias that is not a constant of the network."""
+        """Yield every bias except the network's constants."""
         tunable = set(backbone.tunable(None))
         for name, parameter in backbone.named_parameters():
             if name.rpartition(".")[2] == "bias" and parameter in tunable:
                 yield parameter
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the bias of keys, which has no effect: a softmax is invariant to a constant."""
+        """Return the name of the bias of keys, which has no effect, as a softmax is invariant to an added constant."""
         return (".key.bias",)

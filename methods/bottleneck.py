@@ -13,7 +13,7 @@ class BottleneckMethod(Method):
     """A method that inserts scaled bottlenecks.
 
     Attributes:
-        rank: channels of the bottleneck.
+        rank: number of channels of the bottleneck.
         scale: factor of the bottleneck's output.
         dropout: dropout probability of the bottleneck's values in training.
     """

@@ -42,7 +42,7 @@ class Cascade(Method):
         """Return the head for each single task in `task.undo`, in order.
 
         Raises:
-            PetlirError: the backbone has no head for one of these tasks.
+            PetlirError: the backbone has no head for one of the single tasks.
         """
         heads = tuple(backbone.task_heads.get(part, part) for part in task.undo)
         for head in heads:

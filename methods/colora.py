@@ -51,28 +51,29 @@ class Projection:
 
     @property
     def cap(self) -> int:
-        """The highest rank whose update has at most as many parameters as the projection itself."""
+        """The highest rank at which an update has at most as many parameters as the projection itself."""
         return self.base.weight.numel() // self.cost
 
 
 @dataclass(frozen=True)
 class CoLoRA(Method):
-    """Low-rank updates of every projection of every block, with trained biases, norms and other vectors per channel.
+    """Low-rank updates of every projection of every block; biases, norms and other per-channel vectors are trained too.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration, ECCV
     2024. Re-implemented from the description, as there is no official code and the equations were not accessible. Two
-    points come from the paper: ranks follow the attribution (FAIG) between the pre-trained network and a network that
-    was fine-tuned for the task, and about 7 % of the parameters are tuned. The mapping from contributions to ranks is
-    ours. A projection with n weights has the contribution c, the mean over its weights, and the importance w = beta +
-    (1 - beta) · (c / mean of all c)^alpha. Its rank is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs
-    + outputs), the rank at which an update has as many parameters as the projection itself. κ is chosen to meet the
-    budget. The paper's results were not accessible, so petlir's results are not compared with them.
+    points come from the paper: ranks follow the filter attribution (FAIG, filter attribution integrated gradients)
+    between the pre-trained network and a network that was fine-tuned for the task, and about 7 % of the parameters are
+    tuned. The mapping from contributions to ranks is petlir's own. A projection with n weights has the contribution c,
+    averaged over its weights, and the importance w = beta + (1 - beta) · (c / mean of all c)^alpha. The rank of the
+    update of a projection is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), the rank at
+    which an update has as many parameters as the projection itself. κ is chosen to meet the budget. The paper's results
+    were not accessible, so petlir's results are not compared with them.
 
     Attributes:
-        budget: size of all updates together, in ranks of the projection that has the most parameters per rank.
-            Biases and norms are always trained and not counted. If None, 7 % of the backbone's parameters are tuned in
-            total, biases and norms included; the updates then get at least one such rank, and no projection exceeds its
-            highest rank.
+        budget: size of all updates together, in units of one rank of the projection that has the most parameters per
+            rank. Biases and norms are always trained, but not counted in the budget. If the budget is None, 7 % of the
+            backbone's parameters are tuned in total, biases and norms included, but the updates get at least one unit,
+            and no projection exceeds its highest rank.
         contribution: `faig`, which requires a fully fine-tuned network; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
             least 1, and capped at each projection's maximum), as close to the budget as possible.
@@ -105,16 +106,16 @@ class CoLoRA(Method):
             raise PetlirError(f"colora: images is {self.images}, expected a positive whole number")
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return the cell of the fully fine-tuned network, if `contribution` is FAIG."""
+        """Return the cell that fully fine-tunes the network if `contribution` is `faig`, otherwise an empty list."""
         return [cell.of(FullFineTuning())] if self.contribution == "faig" else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert updates with the ranks for equal contributions, which allows parameters to be counted without data."""
+        """Insert updates with the ranks for equal contributions, so that parameters can be counted without data."""
         layers = projections(backbone)
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert updates whose ranks follow the contributions, or, if a stored adapter is reloaded, with its ranks."""
+        """Insert updates with ranks that follow the contributions, or with the ranks of a stored adapter."""
         layers, stored = projections(backbone), prior.stored
         if stored is None:
             ranks = self._ranks(backbone, layers, self._weights(backbone, layers, prior))
@@ -165,7 +166,7 @@ class CoLoRA(Method):
         return apportioned(layers, shares, budget)
 
     def _budget(self, backbone: Backbone, layers: Sequence[Projection]) -> int:
-        """Return the number of parameters of all updates."""
+        """Return the budget as the number of parameters of all updates together."""
         costliest = max(layer.cost for layer in layers)
         if self.budget is not None:
             return self.budget * costliest
@@ -187,7 +188,7 @@ class CoLoRA(Method):
         return None
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the bias of keys, which has no effect: a softmax is invariant to a constant."""
+        """Return the name of the bias of keys, which has no effect, as a softmax is invariant to an added constant."""
         return (".key.bias", ".key.base.bias")
 
 
@@ -199,15 +200,15 @@ def projections(backbone: Backbone) -> list[Projection]:
 
 
 def vectors(backbone: Backbone) -> Iterator[nn.Parameter]:
-    """Return the vectors per channel or attention head, such as biases and norms, that affect the output in use."""
+    """Return the per-channel and per-attention-head vectors, e.g. biases, that affect the current output head."""
     return (parameter for parameter in backbone.tunable(backbone.head_in_use) if is_vector(parameter))
 
 
 def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: int) -> list[int]:
-    """Return ranks in proportion to `shares` whose parameters meet the budget to within one rank.
+    """Return ranks in proportion to `shares`; the parameters of the updates meet the budget to within one rank.
 
-    As κ grows from 0, a layer gets its k-th rank at κ = (k - ½) / share. Each layer thus gets κ · share ranks, rounded
-    (Webster's method). If several layers reach their next rank at the same κ, the first layer takes precedence.
+    As κ grows from 0, a layer gets its k-th rank at κ = (k - ½) / share. Each layer thus gets the rank κ · share,
+    rounded (Webster's method). If several layers reach their next rank at the same κ, the first layer takes precedence.
 
     Args:
         layers: the projections.

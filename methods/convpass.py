@@ -23,11 +23,11 @@ class QuickGELU(nn.Module):
 
 
 class Bypass(nn.Sequential):
-    """Convolutions (1×1 down, 3×3, 1×1 up) of N×C×H×W maps with QuickGELUs in between. The initial output is zero.
+    """Convolutions (1×1 down, 3×3, 1×1 up) of N×C×H×W maps with QuickGELUs in between; the initial output is zero.
 
     Args:
-        width: channels of the map.
-        rank: channels of the bottleneck.
+        width: number of channels of the map.
+        rank: number of channels of the bottleneck.
         dropout: dropout probability of the inner channels' values in training.
     """
 
@@ -45,9 +45,8 @@ class Convpass(BottleneckMethod):
     """Bypasses with a 3×3 convolution that read the normed features, parallel to the mixer and the mlp of every block.
 
     Source: Jie & Deng, Convolutional Bypasses Are Better Vision Transformer Adapters, 2022, §3.2, with the
-    initialisation and the dropout of the authors' code. The middle convolution starts as the identity. A decoder's
-    cross-attention gets no bypass.
-    The authors use rank 8 and choose the scale from 0.01 to 100 for each task.
+    initialisation and the dropout of the authors' code. The 3×3 convolution starts as the identity. A decoder's
+    cross-attention gets no bypass. The authors use rank 8 and choose the scale from 0.01 to 100 for each task.
     """
 
     name = "convpass"

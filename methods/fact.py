@@ -40,7 +40,7 @@ class Factors(nn.Module):
 
 
 class OwnCore(nn.Module):
-    """A core of the tensor train: a separate matrix for each projection."""
+    """The core of one projection in the tensor-train form: a matrix that no other projection shares."""
 
     def __init__(self, rows: int, columns: int) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ def own_cores(shapes: Sequence[tuple[int, int]], rank: int) -> list[nn.Module]:
 
 
 def mixed_cores(shapes: Sequence[tuple[int, int]], rank: int) -> list[nn.Module]:
-    """Return the cores of the Tucker form: mixtures of a shared core, one for each piece."""
+    """Return the cores of the Tucker form: mixtures of one shared core, with one mixture for each piece."""
     sizes = [rows * columns for rows, columns in shapes]
     shared = Tucker(rank, sum(sizes))
     return [MixedCore(shared, sum(sizes[:index]), *shape) for index, shape in enumerate(shapes)]
@@ -213,7 +213,7 @@ FORMS = {"tt": own_cores, "tk": mixed_cores}
 class FacT(Method):
     """Updates with shared factors for the projections of mixer and mlp; there is one set of factors for each width.
 
-    On backbones whose blocks differ in width, blocks of the same width share factors. The method is not applicable to
+    On backbones whose blocks differ in width, blocks of the same width share factors. FacT is not applicable to
     projections whose input or output size is not a whole multiple of the block's width, such as those of Restormer's
     mlp. Cross-attention gets no update.
 
@@ -221,11 +221,12 @@ class FacT(Method):
     core (tensor train).
 
     Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with the
-    initialisation and the dropout of the authors' code. The authors also update the output projection. In the Tucker
-    form the mlp's cores are laid out as in the paper's equations: piece p of a weight has its own mixture p. The
-    authors' code interleaves the four mixtures of a wide projection column by column (column b of mixture p at 4b + p)
-    before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures. Their code also
-    transposes the matrix of the second projection. The parameter counts are equal, but the functions differ.
+    initialisation and the dropout of the authors' code. The authors also update attention's output projection
+    (`out=True`). In the Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has
+    its own mixture p. The authors' code interleaves the four mixtures of a wide projection column by column (column b
+    of mixture p at 4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four
+    mixtures. The authors' code also transposes the matrix of the mlp's second projection. The two layouts of the cores
+    have equal parameter counts, but compute different functions.
 
     Attributes:
         form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores are mixtures of a shared
@@ -255,7 +256,7 @@ class FacT(Method):
         check_share(f"{self.name}: dropout", self.dropout)
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert an update parallel to each projection."""
+        """Insert an update parallel to each selected projection."""
         found = list(self._sites(backbone))
         for width in dict.fromkeys(width for width, _ in found):
             projections = [(site, _dense(site)) for own, site in found if own == width]
@@ -288,7 +289,7 @@ class FacT(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return configurations with the AdaptIR paper's counts; the paper states neither the form nor the rank."""
+        """Return configurations with the AdaptIR paper's parameter counts; the paper states neither form nor rank."""
         settings = {
             "ipt": [Published(cls(rank=43), "537K", "derived, and weak: three other settings give it too")],
             "edt-b": [

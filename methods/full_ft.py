@@ -29,7 +29,7 @@ class FullFineTuning(Subset):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's parameter counts."""
+        """Return the parameter counts of full fine-tuning in the AdaptIR paper."""
         settings = {
             "ipt": Published(cls(), "119M", "all six heads; a task trains one of them"),
             "edt-b": Published(cls(), "11.6M", "the network for ×4 alone"),

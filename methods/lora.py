@@ -15,7 +15,7 @@ from petlir.methods.sites import QUERY_VALUE, beyond, lacking, not_dense, projec
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """Apply `down`, then `up`, to features; both are weights of linear layers, or both of 1×1 convolutions."""
+    """Apply `down`, then `up`, to features; both are weights of linear layers or both of 1×1 convolutions."""
     project = functional.conv2d if down.ndim == 4 else functional.linear
     update: Tensor = project(project(features, down), up)
     return update
@@ -88,7 +88,7 @@ class LoRA(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configurations in the AdaptIR paper (Tables 4 and 14 for EDT-B), with alpha = 1 as in loralib."""
+        """Return LoRA's configurations in the AdaptIR paper (EDT-B: Tables 4 and 14), with loralib's alpha = 1."""
         note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
         settings = {"ipt": [(12, "995K", note)], "edt-b": [(10, "259K", "derived"), (6, "155K", "derived")]}
         found = settings.get(backbone, [])

@@ -19,8 +19,8 @@ class Experts(nn.Module):
     """A down-projection, batch norm, a sum of identical local branches, and an up-projection that starts at zero.
 
     Args:
-        width: channels of the map.
-        hidden: channels of the hidden features.
+        width: number of channels of the map.
+        hidden: number of channels of the hidden features.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -54,15 +54,15 @@ class MoE(Method):
     """AdaptIR's module with three identical local branches, which are summed, parallel to every mlp.
 
     The AdaptIR paper compares its module with a mixture of identical experts but does not define it. A sum of identical
-    bottlenecks would equal a single bottleneck of AdaptFormer as wide as all of them together. This definition is
-    therefore AdaptIR's module with identical branches. As a sum of convolutions is a convolution, the branches could be
+    bottlenecks would equal a single bottleneck of AdaptFormer as wide as all of them together. petlir therefore defines
+    MoE as AdaptIR's module with identical branches. As a sum of convolutions is a convolution, the branches could be
     merged into one, but training them differs from training a single branch.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
-    Mixture-of-Experts, NeurIPS 2024, where a mixture of identical experts is a control; the definition is ours.
+    Mixture-of-Experts, NeurIPS 2024, where a mixture of identical experts is a control; the definition is petlir's own.
 
     Attributes:
-        hidden: channels of the hidden features; by default 1/24 of the width.
+        hidden: number of channels of the hidden features; by default 1/24 of the width.
     """
 
     name = "moe"
@@ -73,17 +73,17 @@ class MoE(Method):
     hidden: int | None = None
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert a module parallel to each mlp."""
+        """Insert a module with identical experts parallel to each mlp."""
         for block in backbone.blocks():
             module = Experts(block.width, self.hidden or max(1, block.width // 24))
             block.mlp.parallel(OnMap(module, block.layout))
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the bias before the batch norm, which removes it."""
+        """Return the name of the bias before the batch norm, which cancels this bias."""
         return (".head.bias",)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's parameter count, which this definition does not match."""
+        """Return MoE's parameter count in the AdaptIR paper, which petlir's definition of MoE does not match."""
         note = "not derivable: several definitions fit, none of them natural; ours is 695,520"
         return [Published(cls(), "667K", note, 695_520)] if backbone == "ipt" else []

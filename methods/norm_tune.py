@@ -18,8 +18,8 @@ class NormTuning(Subset):
 
     Batch norms keep their running statistics.
 
-    Source: Zhao et al., Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning, ICLR 2024, who
-    train the norms before both attention and feed-forward.
+    Source: Zhao et al., Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning, ICLR 2024; the
+    authors train the norms before attention and before the feed-forward network.
     """
 
     name = "norm-tune"

@@ -18,7 +18,7 @@ from petlir.benchmark.method import Paper
 class PartialFineTuning(Subset):
     """Fine-tuning of all blocks in one part of a network, to find out which part has to change for a task.
 
-    Restormer's refinement blocks, heads, tails and the layers between the levels belong to none of the parts.
+    Heads, tails, Restormer's refinement blocks and the layers between the levels belong to none of the parts.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
     ECCV 2024, whose Fig. 3 compares these parts.

@@ -1,4 +1,4 @@
-"""Hugging Face peft's tuners as methods: built, computed and merged by peft, trained by petlir."""
+"""Hugging Face peft's tuners as methods: peft builds, computes and merges a tuner, and petlir trains it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, At
 
 @dataclass(frozen=True)
 class Tuner:
-    """A tuner of peft, with the mapping from the method's options to peft's fields.
+    """A tuner of peft, with the mapping from the method's options to the fields of peft's configuration.
 
     Attributes:
         kind: peft's name for the type of the tuner.
         idea: one sentence for the method's card.
         paper: the tuner's paper.
-        options: by option of the method, peft's name for the field and the default value.
+        options: for each option of the method, the name of the corresponding field in peft and the default value.
         fixed: values of peft's fields that are not options of the method.
-        sites: default projections of the tuner.
+        sites: projections that the tuner adapts by default.
         size: the option that is adjusted to reach a requested number of parameters.
     """
 
@@ -50,8 +50,8 @@ class Tuned(nn.Module):
     """A projection wrapped by a tuner of peft.
 
     Args:
-        layer: peft's layer around a linear layer.
-        maps: whether the projection was a 1×1 convolution, with N×C×H×W features; otherwise channels are last.
+        layer: peft's wrapper of a linear layer.
+        maps: whether the projection was a 1×1 convolution, with N×C×H×W features; otherwise channels are the last axis.
     """
 
     def __init__(self, layer: nn.Module, *, maps: bool) -> None:
@@ -76,7 +76,7 @@ class Tuned(nn.Module):
 
 
 def _as_linear(base: Projection) -> nn.Linear:
-    """Return the projection as a linear layer with shared memory; meta tensors become zeros, as peft reads values."""
+    """Return a linear layer that shares the projection's memory; meta tensors become zeros, as peft reads values."""
     outputs, inputs = base.weight.shape[:2]
     linear = nn.Linear(inputs, outputs, device="meta")
     for name, parameter in (("weight", base.weight), ("bias", base.bias)):
@@ -110,7 +110,7 @@ class PeftMethod(Method):
         """The method's row in the table of tuners."""
 
     def adapt(self, backbone: Backbone) -> None:
-        """Wrap every projection named in `sites` with peft."""
+        """Wrap every projection named in `sites` in a tuner of peft."""
         found = projections(backbone, self.sites)
         for site, tuned in zip(found, self._tuned(found), strict=True):
             site.replace(tuned)

@@ -170,4 +170,4 @@ def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
 
 
 METHODS = {f"peft:{name}": _method(name, tuner) for name, tuner in TUNERS.items()}
-"""The method classes, by the names that grids use."""
+"""The method classes, by their names in grids, e.g. `peft:lora`."""

@@ -1,4 +1,4 @@
-"""RepAdapter: a linear bottleneck before every attention layer and feed-forward network, which merges into them."""
+"""RepAdapter: linear bottlenecks that precede, and merge into, attention layers and feed-forward networks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from petlir.methods.bottleneck import BottleneckMethod
 from petlir.methods.sites import not_dense
 
 GROUPS = 2
-"""Groups of the up-projection, as published."""
+"""The number of groups of the up-projection, as in the paper."""
 READERS: Mapping[str, tuple[str, ...]] = {
     "mixer": ("query", "key", "value", "qkv", "expand"),
     "cross": ("query",),
     "mlp": ("up",),
 }
-"""For each kind of branch, the projections that read the branch's normed features. In `cross`, keys and values read the
-encoder's output instead.
+"""For each kind of branch, the projections that read the branch's normed features. In cross-attention (`cross`), the
+key and value projections read the encoder's output instead.
 """
 
 
@@ -35,14 +35,14 @@ def readers(branch: Branch) -> list[Site]:
 
 
 class LinearAdapter(nn.Module):
-    """The adapter x + scale · up(down(x)), where `up` is a grouped projection. It starts as the identity.
+    """The adapter x + scale · up(down(x)), initially the identity; `up` is a grouped projection.
 
     Args:
-        width: channels of the features.
-        rank: channels of each group of the bottleneck.
-        scale: factor of the added term.
+        width: number of channels of the features.
+        rank: number of channels of each group of the bottleneck.
+        scale: factor of the bottleneck's output.
         dropout: dropout probability of the bottleneck's values in training.
-        maps: whether features are N×C×H×W maps; otherwise channels are last.
+        maps: whether features are N×C×H×W maps; otherwise channels are the last axis.
     """
 
     def __init__(self, width: int, rank: int, scale: float, dropout: float, *, maps: bool) -> None:
@@ -75,7 +75,7 @@ class LinearAdapter(nn.Module):
 
 
 class Fronted(nn.Module):
-    """A frozen projection, linear or a 1×1 convolution, after an adapter that other projections may share."""
+    """A frozen projection, linear or a 1×1 convolution, preceded by an adapter that other projections may share."""
 
     def __init__(self, base: nn.Linear | nn.Conv2d, adapter: LinearAdapter) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Fronted(nn.Module):
 
     @torch.no_grad()
     def merged(self) -> nn.Module:
-        """Return the projection with the adapter merged."""
+        """Return the projection with the adapter merged into its weight and bias."""
         layer, (matrix, shift) = deepcopy(self.base), self.adapter.affine()
         weight = layer.weight.flatten(1)
         bias = weight @ shift if layer.bias is None else layer.bias + weight @ shift
@@ -101,15 +101,16 @@ class RepAdapter(BottleneckMethod):
     """Linear bottlenecks between norm and mixer and between norm and mlp of every block.
 
     Each branch has one adapter, shared by the projections that read the normed features. Each projection applies the
-    adapter to its own input; adapter and projection therefore merge exactly, even if a positional encoding is added in
-    between. In a decoder's cross-attention the adapter precedes only the query; the encoder's output stays unchanged.
+    adapter to its own input; adapter and projection therefore merge exactly, even if a positional encoding is added
+    between the norm and the projection. In a decoder's cross-attention the adapter precedes only the query; the
+    encoder's output stays unchanged.
 
     Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
     initialisation and the dropout of the authors' code. The authors' eight channels in two groups correspond to rank 4
-    here. They choose the scale from 0.1 to 10 for each task.
+    here. The authors choose the scale from 0.1 to 10 for each task.
 
     Attributes:
-        rank: channels of each of the two groups of the bottleneck.
+        rank: number of channels of each of the two groups of the bottleneck.
     """
 
     name = "repadapter"

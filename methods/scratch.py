@@ -15,14 +15,14 @@ from petlir.methods.full_ft import FullFineTuning
 
 @runtime_checkable
 class Drawn(Protocol):
-    """A module that can reinitialise its weights, as torch's own layers do."""
+    """A module that can reinitialise its weights, as torch's own layers can."""
 
     def reset_parameters(self) -> None:
         """Reinitialise the weights."""
 
 
 def holders(backbone: Backbone) -> Iterator[nn.Module]:
-    """Yield the modules that own weights, except the network's constants and unused heads."""
+    """Yield the modules that own weights, without the network's constants and the unused heads."""
     tunable = set(backbone.tunable(backbone.head_in_use))
     for module in backbone.modules():
         if any(parameter in tunable for parameter in module.parameters(recurse=False)):

@@ -14,12 +14,12 @@ from petlir.benchmark.backbones.packing import PROJECTIONS
 
 FUSED = "qkv"
 QUERY_VALUE = "query+value"
-"""The sites of the LoRA paper."""
+"""The projections that the LoRA paper adapts."""
 ALL = "all"
 
 
 def _names(sites: str) -> list[str]:
-    """Return the names joined by +, or an empty list for all."""
+    """Return the names that `sites` joins by +, or an empty list for `all`."""
     return [] if sites == ALL else sites.split("+")
 
 
@@ -29,7 +29,7 @@ def _acting(name: str) -> set[str]:
 
 
 def projections(backbone: Backbone, sites: str) -> list[Site]:
-    """Return the projections with these names, block by block."""
+    """Return the projections named in `sites`, block by block."""
     names = set().union(*map(_acting, _names(sites)))
     return [site for block in backbone.blocks() for site in block.projections(*names)]
 

@@ -18,8 +18,8 @@ class ScaleShift(nn.Module):
     """A frozen norm or projection whose output is scaled and shifted per channel.
 
     Args:
-        base: the norm or projection.
-        maps: whether the output of `base` is an N×C×H×W map; otherwise channels are last.
+        base: the frozen norm or projection.
+        maps: whether the output of `base` is an N×C×H×W map; otherwise channels are the last axis.
     """
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:
@@ -35,7 +35,7 @@ class ScaleShift(nn.Module):
         return torch.addcmul(shift, self.base(features), scale)
 
     def merged(self) -> nn.Module:
-        """Return the base with scale and shift merged, or this module if the base cannot have a bias."""
+        """Return the base module with scale and shift merged into it, or this module if the base cannot have a bias."""
         layer = deepcopy(self.base)
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.LayerNorm):
             return self
@@ -66,7 +66,8 @@ class SSF(Method):
     """A scale and a shift after every norm and every projection of every block.
 
     Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
-    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly equal to it.
+    NeurIPS 2022, §3.2. Scales and shifts are initialised as in the authors' code, so that each pair is initially close
+    to the identity, but not equal to it.
     """
 
     name = "ssf"
@@ -90,7 +91,7 @@ class SSF(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configuration in the AdaptIR paper."""
+        """Return SSF's configuration in the AdaptIR paper."""
         settings = {
             "ipt": Published(cls(), "373K", "derived"),
             "edt-b": Published(cls(), "117K", "derived; without the norm before the body 117,000, the same figure"),

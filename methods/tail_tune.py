@@ -14,10 +14,10 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class TailTuning(Subset):
-    """The tail of the head in use, from the body's features to the image; a baseline for methods that adapt the body.
+    """The tail of the head in use, which turns features into an image; a baseline for methods that adapt the body.
 
-    Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014. Here, all layers but
-    the tail are frozen.
+    Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014. This baseline freezes
+    all layers but the tail.
     """
 
     name = "tail-tune"

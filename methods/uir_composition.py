@@ -25,7 +25,7 @@ Plan = Sequence[tuple[Tensor, str | None]]
 
 @dataclass
 class Mixture:
-    """The N×K weights of the LoRAs for the images of the current pass, or 1×K for all; with None, no LoRA acts."""
+    """The N×K weights of the LoRAs for the images of the current pass, or 1×K for all images; if None, no LoRA acts."""
 
     weights: Tensor | None = None
 
@@ -34,7 +34,7 @@ class Mixed(nn.Module):
     """A frozen projection W with K low-rank updates: W + scale · Σ wₖ · upₖ · downₖ, with weights w for each image.
 
     Args:
-        lora: the projection with a single update, whose shapes and scale the K updates share.
+        lora: the projection with a single update; the K updates have the shapes and the scale of this update.
         count: K.
         mixture: holder of the weights of the images in the current pass.
     """
@@ -62,7 +62,7 @@ class MixedCompanion(nn.Module):
     """A 1×1 convolution of zeros plus K trained convolutions: Σ wₖ · Wₖ, with weights w for each image.
 
     Args:
-        layer: the convolution, without bias.
+        layer: the convolution of zeros, without bias.
         count: K.
         mixture: holder of the weights of the images in the current pass.
     """
@@ -88,7 +88,7 @@ class Fixed(nn.Module):
     """The same weights for every image.
 
     Args:
-        weights: K non-negative values with a sum of at most 1; the remainder is the frozen network's weight.
+        weights: K non-negative weights with a sum of at most 1; the frozen network has the remaining weight.
     """
 
     def __init__(self, weights: Tensor) -> None:
@@ -128,8 +128,8 @@ class Composer(nn.Module):
     """An image router that sets the weights of the LoRAs for the passes over an image and resets them afterwards.
 
     Args:
-        weigh: (backbone, images) → N×K or 1×K weights, or a sequence; no LoRA acts during the call.
-        mixture: holder of the weights.
+        weigh: (backbone, images) → N×K or 1×K weights, or a sequence of experts; no LoRA acts during the call.
+        mixture: holder of the weights of the LoRAs.
     """
 
     def __init__(self, weigh: Router | ExpertClassifier | Fixed | ExpertSequence, mixture: Mixture) -> None:

@@ -29,7 +29,7 @@ def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str
     """Return the K weights with the lowest error over `pairs`.
 
     Args:
-        error: the error of a pair with given weights.
+        error: function that returns the error of a pair with given weights.
         members: M×K weights, one row per member: one row for each expert alone, and zeros for the frozen network.
         pairs: validation images.
         kind: `best` (the best single member) or `oracle` (the best convex mixture of the members).
@@ -69,12 +69,12 @@ def best_sequence(run: Pass, scales: Sequence[int], scale: int, pairs: Sequence[
     """Return the sequence of experts with the lowest mean absolute error over `pairs`, among all possible sequences.
 
     A sequence contains each expert at most once. The frozen network alone is one of the sequences. In super-resolution,
-    it can also be part of a sequence, to enlarge the image in place of an expert.
+    the frozen network can also be part of a sequence, to enlarge the image in place of an expert.
 
     Args:
-        run: restores an image with one expert.
-        scales: the scale of each expert's head.
-        scale: the scale of the whole sequence.
+        run: function that restores an image with one expert or with the frozen network.
+        scales: the super-resolution scale of each expert's head.
+        scale: the super-resolution scale of the whole sequence.
         pairs: validation images.
     """
     frozen = len(scales)

@@ -33,28 +33,29 @@ class UIRLoRA(Method):
     """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one per degradation, chosen for each image.
 
     Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, re-implemented from the description, as the authors'
-    repository does not contain code. The paper composes LoRAs of a generative model; here they adapt the restoration
-    backbone. The sites (the same as LoRA's) and the router are ours. The router makes one hard decision for each whole
-    image, based on statistics of the degradation: it selects an expert whose scale is that of the output head, or
-    "none", i.e. the frozen network. It is trained on the experts' training images and on other degradations
-    (`uir_routing.NONE`); its thresholds limit the loss of PSNR on validation images with these other degradations. On a
-    mixture of degradations the method is zero-shot.
+    repository does not contain code. The paper composes LoRAs of a generative model; in petlir, the LoRAs adapt the
+    restoration backbone. The sites (the same as LoRA's) and the router are not from the paper. The router makes one
+    hard decision for each whole image, based on statistics of the degradation: it selects an expert with the same scale
+    as the output head, or "none", i.e. the frozen network. The router is trained on the experts' training images and on
+    other degradations (`uir_routing.NONE`); its thresholds limit the loss of PSNR on validation images with these other
+    degradations. On a mixture of degradations, UIR-LoRA is zero-shot.
 
     The routers `features` and `clip` are controls: they weight experts by a softmax over the similarities of an image
     to the mean descriptions of the experts' degradations and of clean images. `features` describes an image by the
-    features of the network with the head of the first ×1 degradation. By default, this is deraining: a denoising head
-    removes noise from the features, while a deraining head removes neither rain nor noise. The weights `uniform` are a
-    further control, and so are `best`, `oracle` and `sequence`, which are chosen on the task's validation images. The
-    frozen network is a member of each of these controls. Except in a sequence, the output head is the task's own.
+    features of the network with the head of the first ×1 degradation. By default, `features` uses the deraining head,
+    which leaves both rain and noise in the features, whereas a denoising head removes the noise. Further controls are
+    `weights=uniform` and, chosen on the task's validation images, `weights=best`, `weights=oracle` and
+    `weights=sequence`. Every control can also select the frozen network or include it in the mixture. Except with
+    `weights=sequence`, the output head is the head of the task.
 
     Attributes:
         degradations: the tasks whose LoRAs are mixed, joined by +.
         rank: rank of the LoRAs.
-        weights: `router` for each image, `uniform`, `best` (one LoRA), `oracle` (a convex mixture) or `sequence` (one
-            LoRA after another, each with its own head).
+        weights: `router` (chosen for each image), `uniform`, `best` (one LoRA), `oracle` (a convex mixture) or
+            `sequence` (one LoRA after another, each with its own head).
         router: basis of the decision: `statistics` of the image, `features` of the frozen backbone, or `clip`.
-        top: number of members mixed per image by `features` and `clip`.
-        temperature: temperature of the softmax over cosine similarities in `features` and `clip`.
+        top: number of members (experts or the frozen network) that the routers `features` and `clip` mix per image.
+        temperature: temperature of the softmax over cosine similarities in the routers `features` and `clip`.
         sites: the projections with LoRAs, as in LoRA's own option.
     """
 
@@ -96,7 +97,7 @@ class UIRLoRA(Method):
 
     @property
     def lora(self) -> LoRA:
-        """The method that adapts to each degradation."""
+        """The method that adapts the backbone to each single degradation: LoRA."""
         return LoRA(rank=self.rank, sites=self.sites)
 
     def requires(self, cell: Cell) -> list[Cell]:
@@ -104,7 +105,7 @@ class UIRLoRA(Method):
         return [cell.of(self.lora, task) for task in self.tasks]
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return the reason why LoRA is not applicable, or None if it is."""
+        """Return the reason why LoRA is not applicable, or None if LoRA is applicable."""
         return self.lora.supports(backbone)
 
     def adapt(self, backbone: Backbone) -> None:
@@ -112,7 +113,7 @@ class UIRLoRA(Method):
         self._insert(backbone, PriorResults()).watch(backbone)
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert the trained LoRAs and compute their weights; for a stored adapter, insert only LoRAs of zeros."""
+        """Insert the trained LoRAs and compute their weights; for a reloaded adapter, insert LoRAs of zeros."""
         composer = self._insert(backbone, prior)
         if prior.stored is None:
             fill(backbone, prior.adapters)
@@ -143,14 +144,14 @@ class UIRLoRA(Method):
         return [backbone.heads[own] == backbone.heads[head] for own in heads]
 
     def _heads(self, backbone: Backbone, prior: PriorResults) -> tuple[str, ...]:
-        """Return the output head once for each expert, a substitute for the experts' own heads if they are unknown."""
+        """Return the output head once for each expert; it replaces the experts' own heads if these are unknown."""
         return (prior.head or str(backbone.head_in_use),) * len(self.tasks)
 
     def _describe(self, backbone: Backbone) -> Describe:
         return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
 
     def reads(self, backbone: Backbone) -> str:
-        """Return the head used for `features`: the head of the first ×1 degradation, or else the last (×1) head."""
+        """Return the head for `features`: the first ×1 degradation's head, else the last ×1 head or the last head."""
         same_size = [head for head, scale in backbone.heads.items() if scale == 1]
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])

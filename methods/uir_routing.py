@@ -45,26 +45,26 @@ NONE: Mapping[str, Degradation] = {
     NOISY_DARK: Chain((LowLight(), GaussianNoise(15))),
     "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
 }
-"""Degradations on which the router learns to select no expert, by name. A degradation whose name is the task of an
-expert is left out.
+"""Degradations on which the router learns to select no expert, by name. A degradation is left out if an expert's task
+has the same name.
 """
 SHARE = 4.0
 """The total importance of all kinds of "none" in training; the importance of an expert is 1 or `WEAK_SHARE`."""
 WEAK, WEAK_SHARE = 20.0, 4.0
-"""A degradation is weak if the mean PSNR of its degraded training images is above `WEAK`, in dB. `WEAK_SHARE` is the
-importance of its expert in training. It is high because a weak degradation is easily mistaken for "none", while
-selecting its expert by mistake does little harm.
+"""A degradation is weak if the mean PSNR of its degraded training images is above `WEAK` dB. `WEAK_SHARE` is the
+importance, in training, of the expert for a weak degradation. `WEAK_SHARE` is high because a weak degradation is easily
+mistaken for "none", while selecting its expert by mistake does little harm.
 """
 IMAGES, CROPS = 64, 4
 """The maximum number of training images per degradation, and of crops of each size from an expert's image."""
 SIDES = (48, 96, 192)
-"""The sides of the crops taken from each training image; several, since the statistics depend on the size."""
+"""The sides in pixels of training crops; crops have several sizes, since the statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
 """The maximum number of validation images, and the number of degraded versions of each image for every random kind of
 "none".
 """
 LOSS = 0.05
-"""The maximum mean loss of PSNR, in dB below the frozen network, on any kind of "none" except those in `RESEMBLING`."""
+"""The maximum mean loss of PSNR against the frozen network, in dB, on every "none" except those in `RESEMBLING`."""
 RESEMBLING = (DARK, "noise 5", "rain_noise", "blur_jpeg")
 """Kinds of "none" that resemble an expert's degradation; a bound on their loss would keep the router from selecting
 the expert where it helps.
@@ -73,7 +73,7 @@ QUANTISATION = 1 / (12 * 255**2)
 """The mean squared error of rounding to 8 bits; it is added to errors, so that much smaller errors do not matter."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
-"""(1×K weights, degraded image, clean image) → loss in dB relative to the frozen network; negative for a gain."""
+"""(1×K weights, degraded image, clean image) → loss of PSNR in dB against the frozen network; a gain is negative."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class RouterStudy:
     def none(self) -> dict[str, Degradation]:
         """The kinds of "none", without those that an expert can restore.
 
-        Left out are the tasks of the experts, clean and dark images in super-resolution, and noisy low light if there
-        is an expert for low light.
+        The kinds of "none" exclude the tasks of the experts, clean and dark images in super-resolution, and noisy low
+        light if there is an expert for low light.
         """
         taken = {*self.tasks} | ({CLEAN, DARK} if self.scale > 1 else set())
         if "low_light" in self.tasks:
@@ -128,7 +128,7 @@ class RouterStudy:
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set the experts' thresholds in turn, each to the lowest at which no "none" has a mean loss above `LOSS`."""
+        """Set the experts' thresholds in turn, each to the lowest value at which no "none" loses more than `LOSS`."""
         none = {name: kind for name, kind in self.none.items() if self.eligible and name not in RESEMBLING}
         kinds = [list(self._taken(name, kind, loss)) for name, kind in none.items()]
         bounds = [LOSS * len(kind) for kind in kinds]
@@ -162,7 +162,7 @@ class RouterStudy:
         return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
 
     def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[int, float, float]]:
-        """Yield each validation image's most probable expert, its probability, and the loss if it is selected, or 0."""
+        """Yield each image's most probable expert, the expert's probability, and its loss if selected, otherwise 0."""
         assert self.prior.validation is not None
         device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
@@ -177,11 +177,11 @@ class RouterStudy:
 
 
 def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[float]) -> float:
-    """Return the lowest threshold at which the summed loss of every kind is within its bound.
+    """Return the lowest threshold at which the summed loss of every kind of "none" is within its bound.
 
     Args:
-        kinds: probabilities and losses of the images of each kind.
-        bounds: the maximum summed loss of each kind.
+        kinds: probabilities and losses of the images of each kind of "none".
+        bounds: the maximum summed loss of each kind of "none".
     """
 
     def bearable(threshold: float) -> bool:

@@ -12,7 +12,7 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class Prompts(nn.Module):
-    """Learned K×C tokens, with initial values drawn uniformly from ±`bound`."""
+    """K×C learned tokens, with initial values drawn uniformly from [-`bound`, `bound`]."""
 
     def __init__(self, tokens: int, width: int, bound: float) -> None:
         super().__init__()
@@ -28,18 +28,18 @@ class VPT(Method):
     """VPT-deep: each block's own prompts join the tokens before the block and are removed after it.
 
     A prompt affects the other tokens only through self-attention, and the block's output at the prompt is discarded.
-    This output is therefore not computed: the keys and values of the normed prompts are appended to the keys and values
-    of the tokens, which gives the same function at lower cost. A prompt has no query position, a decoder's memory does
-    not contain prompts, and in windowed attention every window has the same prompts. EDT's positional convolution of
-    the values leaves the prompts out. Blocks with attention between channels have no tokens and get no prompts; in DAT,
-    therefore, only blocks with window attention have prompts.
+    petlir therefore does not compute the output at a prompt: the keys and values of the normed prompts are appended to
+    the keys and values of the tokens, which gives the same function at lower cost. In a decoder, no query embedding is
+    added to the prompts, and the memory does not contain prompts; in windowed attention, every window has the same
+    prompts. EDT's positional convolution of the values leaves the prompts out. Blocks whose attention is between
+    channels have no tokens and get no prompts; in DAT, therefore, only blocks with window attention have prompts.
 
     Source: Jia et al., Visual Prompt Tuning, ECCV 2022, §3.2, eq. 5, with the initialisation of the authors' code
     and without dropout. The adapted network initially differs from the frozen one, since its tokens attend to the
     prompts from the start.
 
     Attributes:
-        tokens: prompts per block.
+        tokens: number of prompts per block.
     """
 
     name = "vpt"
@@ -64,7 +64,7 @@ class VPT(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the configurations in the AdaptIR paper."""
+        """Return VPT's configurations in the AdaptIR paper."""
         note = "derived: 64 prompts in each of 24 layers; 128 in 12 of them give the same count"
         settings = {
             "ipt": [Published(cls(tokens=64), "884K", note)],

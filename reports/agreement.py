@@ -18,7 +18,7 @@ from petlir.reports.formats import plural, signed
 from petlir.reports.frame import load
 
 LEADERBOARD = Path(__file__).parents[1] / "results" / "leaderboard"
-"""The folder of the shipped stores, each in its own subfolder; the project's documents quote `reference`."""
+"""The folder of the shipped stores, each in its own subfolder; the documentation quotes results from `reference`."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class RepeatedRun:
 
     Attributes:
         title: the title of the cell.
-        difference: the run's mean PSNR minus the published mean PSNR in dB, on the test set and under the protocol for
-            which it is largest; None if the run has no result.
-        where: the test set and the protocol of this difference.
+        difference: the run's mean PSNR minus the published mean PSNR in dB, for the test set and the protocol with the
+            largest difference; None if the run has no result.
+        where: the test set and the protocol of `difference`.
         tolerance: the largest difference that counts as agreement, in dB.
     """
 
@@ -76,11 +76,11 @@ def repeated_runs(
 def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], None]) -> str:
     """Return the sentence of `agreement` on the cells with these keys.
 
-    If no shipped record has one of the keys, the sentence is empty and the store is not read.
+    If no shipped record has one of these keys, the returned sentence is empty and the store is not read.
 
     Args:
         store: the store of the run.
-        keys: the keys of its cells.
+        keys: the keys of the run's cells.
         warn: receives one line for each file that is not a record.
     """
     published = _published(set(keys), LEADERBOARD, warn)
@@ -88,7 +88,7 @@ def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], N
 
 
 def agreement(runs: Sequence[RepeatedRun]) -> str:
-    """Return a sentence on how many runs agree and on the largest difference; empty if there are no runs."""
+    """Return a sentence on how many runs agree with shipped records and the largest difference; empty without runs."""
     if not runs:
         return ""
     tolerances = sorted({run.tolerance for run in runs})
@@ -113,7 +113,7 @@ def _difference(run: RepeatedRun) -> str:
 
 
 def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -> dict[str, Done]:
-    """Return the finished shipped records with these keys; the name of a folder ends with the start of its key."""
+    """Return finished shipped records with these keys; the name of a cell's folder ends with the start of its key."""
     ends = {key[:8] for key in keys}
     found: dict[str, Done] = {}
     for store in sorted(path for path in leaderboard.glob("*") if path.is_dir()):

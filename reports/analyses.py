@@ -106,7 +106,7 @@ class Study:
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
-        """Captions and tables, the headings in the first row: contributions by kind and place, or branch responses."""
+        """Captions and tables of contributions by kind and place, or of branch responses; row 1 has the headings."""
         if self._is("contribution"):
             wide = _contributions(self.rows)
             return [("Mean contribution per parameter", _lines(wide))] if len(wide) else []
@@ -139,7 +139,7 @@ class Matrix:
 def studies(store: Path, warn: Callable[[str], None]) -> list[Study]:
     """Return the analyses in a store.
 
-    Damaged analyses are left out; `warn` receives a line for each of them.
+    Damaged analyses are left out; `warn` receives a line for each damaged analysis.
     """
     found = []
     for name in TITLES:

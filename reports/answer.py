@@ -78,7 +78,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
 
 
 def gains(tables: Sequence[Table]) -> list[str]:
-    """Return, for each task that is neither a hybrid nor a control, a sentence on the largest gain over frozen."""
+    """Return a sentence on the largest gain over the frozen network on each task other than hybrids and controls."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -91,7 +91,7 @@ def gains(tables: Sequence[Table]) -> list[str]:
 
 
 def controls(tables: Sequence[Table]) -> list[str]:
-    """Return a sentence on the largest change on each control task, i.e. each task seen in pre-training."""
+    """Return a sentence on the largest change from the frozen network on each control task (seen in pre-training)."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -103,7 +103,7 @@ def controls(tables: Sequence[Table]) -> list[str]:
     if not texts:
         return []
     what = "Control task" if len(texts) == 1 else "Control tasks"
-    return [f"{what}, seen in pre-training, with the largest change from frozen: {_some(texts)}."]
+    return [f"{what}, seen in pre-training, with the largest change from the frozen network: {_some(texts)}."]
 
 
 def _petl_gains(table: Table, place: int) -> dict[str, float]:
@@ -128,7 +128,7 @@ def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[s
 
 
 def _some(texts: Sequence[str]) -> str:
-    """Join the first texts; refer the reader to the tables for the rest."""
+    """Join the first texts; replace the other texts by a reference to the tables."""
     further = [f"{len(texts) - MOST_COLUMNS} more in the tables"] if len(texts) > MOST_COLUMNS else []
     return "; ".join([*texts[:MOST_COLUMNS], *further])
 
@@ -151,7 +151,7 @@ def _place(table: Table, tables: Sequence[Table]) -> str:
 
 
 def smoke(records: Iterable[Record]) -> list[str]:
-    """Return a sentence that smoke runs are too short to rank methods; no sentence without smoke runs."""
+    """Return a sentence that smoke runs are too short to rank methods, or an empty list without smoke runs."""
     brief = [record for record in records if record.smoke and record.cell.regime != "none"]
     if not brief:
         return []
@@ -165,7 +165,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """Return sentences on the best methods of ranked columns, or on why no column is ranked, with gains over frozen."""
+    """Return sentences on the best methods of ranked columns, or the reasons and the gains if no column is ranked."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
@@ -183,7 +183,7 @@ def ranks(tables: Sequence[Table]) -> list[str]:
 
 
 def _best(table: Table, index: int, place: str) -> str:
-    """Return a text on the best method of a ranked column: its gain over frozen, and the methods tied with it."""
+    """Return a text on a ranked column's best method, its gain over the frozen network, and methods tied with it."""
     marked = [row for row in table.rows if row.kind == "petl" and row.values[index].mark]
     best, *tied = sorted(marked, key=lambda row: _psnr(row, index), reverse=True)
     gain = best.values[index].frozen
@@ -200,7 +200,7 @@ def _often(ranked: Sequence[tuple[Table, int]]) -> str:
 
 
 def _first(texts: Sequence[str]) -> str:
-    """Join the texts on the first methods; the other methods are only counted."""
+    """Join the texts on the first methods, followed by the number of other methods."""
     more = len(texts) - MOST_METHODS
     return joined([*texts[:MOST_METHODS], *([plural(more, "further method")] if more > 0 else [])])
 

@@ -59,10 +59,11 @@ def _line(record: Record) -> CellRow:
 
 
 def _missing(group: Group, members: Sequence[Record]) -> set[CellRow]:
-    """Return a row for each seed that a method lacks on a task, although other methods have it there.
+    """Return a row for each seed that a method lacks on a task, although another method has a record with this seed.
 
-    A method without any record on a task was not requested there, so it lacks nothing. Records of plans that add seeds
-    until methods separate are ignored, since such plans do not request every method with every seed.
+    A method without any record on a task was not requested on this task, so no seed of the method counts as missing.
+    Records of plans that add seeds until methods separate are ignored, since such plans do not request every method
+    with every seed.
     """
     trained = [record for record in members if record.cell.regime != "none" and record.plan is None]
     seeds: dict[tuple[str, str], set[int]] = {}

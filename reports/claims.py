@@ -31,7 +31,7 @@ class ClaimVerdict:
         source: backbone and track of the store's result.
         ours: mean over seeds and images in dB; None if no score has the claim's set and protocol.
         low: lower end of the 95 % interval over seeds, for fixed images.
-        high: upper end of this interval.
+        high: upper end of the 95 % interval over seeds, for fixed images.
         seeds: number of seeds.
     """
 
@@ -54,7 +54,7 @@ def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, li
 
 
 def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, object]]:
-    """Yield the claims as dictionaries; if records are given, each also contains their result and the verdict."""
+    """Yield the claims as dictionaries; if records are given, each dictionary also contains result and verdict."""
     if records is None:
         yield from map(asdict, claims)
         return
@@ -67,7 +67,7 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVe
     """Return a verdict on each claim, from the records that match its conditions best.
 
     A claim is *reproduced* if the 95 % interval of the records lies within ± 0.1 dB of the claimed value, *not
-    reproduced* if the interval lies entirely outside this range, and *inconclusive* otherwise. It is *not
+    reproduced* if the interval lies entirely outside this range, and *inconclusive* otherwise. A claim is *not
     comparable* if protocol, backbone, weights, data, track or size differ. The result of a method that trains nothing
     is exact: its interval is a point, and its track, which sets the training budget, does not matter.
     """
@@ -201,7 +201,7 @@ def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
 
 
 def _first(record: Done, protocol: str) -> str | None:
-    """Return the first protocol in a record with this base name; if there are several, it is the headline protocol."""
+    """Return the first protocol in a record with this base name; the first of several is the headline protocol."""
     return next((name for name in record.protocols if _base(name) == protocol), None)
 
 

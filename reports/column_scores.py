@@ -68,7 +68,7 @@ class ColumnScores:
         run: the index of each entry's run.
         image: the image of each entry.
         unit: the source scene of each entry's image.
-        values: the values of each metric; NaN where it was not computed.
+        values: the values of each metric; NaN where the metric was not computed.
         inputs: the values of each metric for the degraded images.
     """
 
@@ -147,5 +147,5 @@ class ColumnScores:
 
 
 def _column(parts: Iterable[tuple[Sequence[Value] | None, int]]) -> Scores:
-    """Return the values of tables one after another; `inf` is infinite, and a metric that was not computed is NaN."""
+    """Return the concatenated values of tables; the text `inf` becomes infinity, and missing values become NaN."""
     return np.array([value for values, count in parts for value in values or [math.nan] * count], float)

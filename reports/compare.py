@@ -26,11 +26,11 @@ class Move:
 
     Attributes:
         name: backbone, label, task, set and protocol.
-        before: mean PSNR over shared images and seeds; None if the first store has no score.
-        after: the same mean for the second store; None if it has no score.
+        before: mean PSNR of the first store over shared images and seeds; None if the first store has no score.
+        after: mean PSNR of the second store over shared images and seeds; None if the second store has no score.
         delta: `after - before`.
         low: lower end of the 95 % interval of `delta`; None if there are too few shared seeds or scenes.
-        high: upper end of this interval.
+        high: upper end of the 95 % interval of `delta`.
         seeds: number of shared seeds.
         verdict: `equal`, `moved`, `within chance`, `not tested`, `no image and seed in common`, or, if a single store
             has a result, `only in the first` or `only in the second`.

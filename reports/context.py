@@ -25,7 +25,7 @@ class ReportContext:
 
     Attributes:
         store: the folder that holds the records.
-        records: its records, at least one.
+        records: the records in the store, at least one.
         problems: one line for each file that could not be read.
         reference: the context of a second store that is shown for comparison; None if there is no second store.
     """
@@ -42,7 +42,7 @@ class ReportContext:
 
     @cached_property
     def method_cards(self) -> Mapping[str, MethodCard]:
-        """The cards of the installed methods; the method of a record may not be among them."""
+        """The cards of the installed methods; a method in the records may not be installed."""
         return method_cards()
 
     @cached_property

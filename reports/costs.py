@@ -18,20 +18,20 @@ class MedianCosts:
     """Median costs over the cells of one method, in bytes, seconds and joules; None if no cell measured them.
 
     Attributes:
-        trainable: trainable parameters.
+        trainable: number of trainable parameters.
         share: trainable parameters divided by all parameters of the backbone, in [0, 1].
         stored: bytes of the adapter file's tensors.
         saved: bytes saved for the backward pass of one step.
         flops: floating-point operations of a training step.
         step: median seconds of a training step.
         training: seconds of the whole training, including the method's prior analyses.
-        required: seconds of training, including the training of required cells.
-        inference: seconds per megapixel of output.
-        merged: seconds per megapixel of output after merging the method into the weights.
-        energy: joules of training.
+        required: seconds of training this cell and the cells that it requires.
+        inference: seconds of inference per megapixel of output.
+        merged: seconds of inference per megapixel of output after the method is merged into the weights.
+        energy: joules consumed by training.
         waiting: fraction of the training time spent waiting for batches, in [0, 1].
-        memory: bytes by component, in the order of `PARTS`.
-        peak: peak bytes measured by the device.
+        memory: bytes of training memory by component, in the order of `PARTS`.
+        peak: peak memory in bytes, as measured by the device.
         exclusive: whether no other work ran on the device; if False, times are not reliable.
     """
 
@@ -84,7 +84,7 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | N
 
 
 def _own(cost: RecordedCosts) -> float:
-    """Return the seconds of training, including adaptation."""
+    """Return the training time in seconds, including the method's prior analyses."""
     return cost.training_seconds + cost.adaptation_seconds
 
 

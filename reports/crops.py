@@ -70,12 +70,12 @@ def contrast(versions: Sequence[Pixels], restored: Sequence[int], crop: CropBox)
 
 
 def _reached(score: float | None) -> float:
-    """Return a score as a sort key: infinity for a crop that equals the clean image, whose score is None."""
+    """Return a score as a sort key; None, the score of a crop that equals the clean image, becomes infinity."""
     return math.inf if score is None else score
 
 
 def farthest(one: Pixels, other: Pixels, side: int) -> tuple[int, int]:
-    """Return the upper left corner, x and y, of the square in which two images of one size differ most."""
+    """Return the upper left corner, x and y, of the square in which two images of equal size differ most."""
     side = min(side, *one.shape[:2])
     differ = _sums(np.abs(one.astype(np.float32) - other).mean(axis=-1), side)
     y, x = (int(index) for index in np.unravel_index(differ.argmax(), differ.shape))
