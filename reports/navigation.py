@@ -8,11 +8,11 @@ from functools import lru_cache
 from markupsafe import Markup
 
 LINK = Markup('<a href="{}{}"{}>{}</a>\n')
-"""A link; its placeholders are the relative path of the site's root, the path from there, the state, and the title."""
+"""The HTML of a link, with placeholders for the path to the root, the path from the root, the state, and the title."""
 
 
 def navigation_bar(entries: Sequence[tuple[str, str]], root: str, here: str) -> Markup:
-    """Return the links as HTML; the link to the current page, or else to a page of the same folder, is marked.
+    """Return the links as HTML; the link to the current page, or else to a page in the same folder, is marked current.
 
     Args:
         entries: titles and paths of the main pages.

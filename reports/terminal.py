@@ -23,7 +23,7 @@ INPUT, FROZEN = BASELINES = ("input", "frozen")
 OTHERS = [metric for name, metric in METRICS.items() if name != LEADING]
 LEVEL = 0.95
 COLUMNS = 5
-"""The maximum number of test sets side by side in a table."""
+"""The maximum number of test sets shown side by side in a table."""
 SHOWN = 3
 """The maximum number of warnings printed in full."""
 WIDTH = 120
@@ -46,8 +46,8 @@ class MethodScores:
 
     Attributes:
         trained: number of trained parameters.
-        scores: image → seed → PSNR in dB.
-        values: metric → the values for all images and seeds.
+        scores: for each image, the PSNR of each seed in dB.
+        values: for each metric, the values of all images and seeds.
     """
 
     label: str
@@ -219,7 +219,7 @@ def _cell(row: MethodScores | None, given: MethodScores) -> str:
 
 
 def warnings(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a line for each result that is worse than the input; after `SHOWN` lines, only count the rest."""
+    """Yield a line for each result that is worse than the input; after `SHOWN` lines, only count further results."""
     lines = []
     for key, column in columns(records).items():
         for row in column.values():

@@ -17,7 +17,7 @@ def built_in_tasks() -> dict[str, Task]:
 
 
 def named(label: str, tasks: dict[str, Task]) -> Task | None:
-    """Return the task that a label in a record names, with its options; None if it is not among `tasks`."""
+    """Return the task that a label in a record names, with its options; None if the task is not among `tasks`."""
     if re.split(r"[\[@]", label, maxsplit=1)[0] not in tasks:
         return None
     try:

@@ -46,7 +46,7 @@ class Layers:
 def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
     """Return the CSS classes of each kind of tensor, and a plot for each fully fine-tuned cell.
 
-    Each plot has a dot for every tensor. The vertical axis is logarithmic, so tensors that contribute nothing have no dot.
+    Each tensor is drawn as a dot. The vertical axis is logarithmic, so tensors that contribute nothing have no dot.
     """
     tensors = rows[(rows.level == "tensor") & (rows["mean"] > 0) & rows.kind.notna()]
     colours = hues(sorted(tensors.kind.unique()))

@@ -43,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Text:
-    """A label and its position; if the label is drawn away from its point, `leader` is the line between label and point."""
+    """A label and its position; `leader` is the line to the label's point if the label is not next to the point."""
 
     shown: str
     x: float
@@ -126,7 +126,8 @@ class Plot:
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
     """Return plots of the mean gains on the seen, related or unseen tasks against each cost.
 
-    Plots with the most points come first. Each task contributes the mean over its headline columns, so that all tasks have the same weight.
+    Plots with the most points come first. Each task contributes the mean over its headline columns, so that all tasks
+    have the same weight.
     """
     kinds: dict[str, list[list[int]]] = {}
     for places in table.headlines.values():
@@ -145,7 +146,7 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
-    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if the gain in a column is unknown."""
+    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if a column has no gain."""
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None
