@@ -59,7 +59,7 @@ def load(
         store: the folder that holds the records.
         warn: receives one line for each file that is not a record; such files are left out.
         extra_protocols: additional protocols under which the stored images are scored.
-        keys: keys of the cells to load; None for all.
+        keys: keys of the cells to load; None to load all cells.
 
     Raises:
         PetlirError: the stored images do not suffice for an extra protocol, or the file of verified records is damaged.

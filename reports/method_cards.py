@@ -1,9 +1,9 @@
 """Method cards: the descriptions of methods that a report shows beside their results.
 
-The code of a method imports torch, which takes seconds and hundreds of megabytes. To avoid this import, the cards of
-the built-in methods are also stored in `method_cards.json`, which `python -m petlir.reports.method_cards` generates.
-The stored cards are used only if the source files of the methods have not changed since `method_cards.json` was
-generated, and only if no installed package may define further methods.
+The code of a method imports torch, which takes seconds and hundreds of megabytes. So that reports need not import
+torch, the cards of the built-in methods are also stored in `method_cards.json`, which
+`python -m petlir.reports.method_cards` generates. The stored cards are used only if the source files of the methods
+have not changed since `method_cards.json` was generated, and only if no installed package may define further methods.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class MethodCard:
 
     @classmethod
     def from_method(cls, method: type[Method], backbones: Iterable[str]) -> Self:
-        """Return the card of a method, with its published sizes on these backbones."""
+        """Return the card of a method, with its published sizes on the given backbones."""
         return cls(
             method.idea,
             method.paper,

@@ -15,7 +15,7 @@ class MetricMean:
     """The mean of a metric over images and seeds, for one method on one image set.
 
     Attributes:
-        mean: the mean; None if the metric was unavailable.
+        mean: the mean of the metric; None if the metric was unavailable.
         better: `higher` or `lower`: the direction in which values of the metric are better.
         unavailable: the reason why the mean is missing; empty if there is a mean.
     """

@@ -17,7 +17,7 @@ def navigation_bar(entries: Sequence[tuple[str, str]], root: str, here: str) -> 
     Args:
         entries: titles and paths of the main pages.
         root: the path of the site's root relative to the page.
-        here: the path of the page.
+        here: the path of the current page.
     """
     listed = any(path == here for _, path in entries)
     return _bar(tuple(entries), root, here if listed else f"{here.partition('/')[0]}/")

@@ -60,7 +60,7 @@ def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[O
 
     The relation `>` holds if the interval of the difference lies above zero, and is contradicted if the interval lies
     below zero. The relation `~` holds if the interval lies within ± 0.1 dB, and is contradicted if the interval lies
-    entirely outside ± 0.1 dB. Every other comparison is inconclusive.
+    entirely outside ± 0.1 dB. A comparison is inconclusive if the relation neither holds nor is contradicted.
     """
     usable = [record for record in records if record.state == "done" and not record.smoke]
     labels = {record.cell.label for record in usable}

@@ -68,7 +68,7 @@ class _CommittedFile(TypedDict):
 
 
 def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[TunedCell, set[float]]]:
-    """Return each selection's cell and rates tried, by key, from the store and from the project's committed trials."""
+    """Return, by key, each selection's cell and tried rates, from the store and the trials committed to the project."""
     found: dict[str, tuple[TunedCell, set[float]]] = {}
     for folder in sorted((store / "tuning").glob("*/")):
         trials: Iterator[_TrialFile] = _read(sorted(folder.glob("*.json")), warn)

@@ -99,7 +99,7 @@ class ResultValue:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
         reason: the reason why the result is missing.
         scores: by metric, the mean over images of the mean over seeds; images whose input or output is identical to the
-            clean image are left out of all means and differences; PSNR is infinite if no other image remains.
+            clean image are left out of all means and differences; PSNR is infinite if all images would be left out.
         full: the difference in PSNR from full fine-tuning.
         frozen: the difference in PSNR from the frozen network.
         input: the difference in PSNR from the degraded image.
@@ -146,13 +146,13 @@ class ResultValue:
 
     @property
     def collapse(self) -> str:
-        """The number of collapsed seeds, and the seeds: `1 of 5 seeds collapsed (3)`; empty if no seed collapsed."""
+        """The number of collapsed seeds as text, as in `1 of 5 seeds collapsed (3)`; empty if no seed collapsed."""
         lost = ", ".join(map(str, self.collapsed))
         return f"{len(self.collapsed)} of {plural(len(self.seeds), 'seed')} collapsed ({lost})" if lost else ""
 
     @property
     def tested(self) -> str:
-        """The verdict of the doubling test with the change in PSNR: `not converged, +0.41 dB`."""
+        """The verdict of the doubling test with the change in PSNR, as in `not converged, +0.41 dB`."""
         return self.verdict if self.change is None else f"{self.verdict}, {signed(self.change)} dB"
 
 

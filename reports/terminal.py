@@ -69,7 +69,7 @@ class MethodScores:
         """Return the mean gain in dB over another method, on the images that both restored, with its 95 % interval.
 
         With one seed, the interval covers the variation over images; with several seeds, it covers the variation over
-        images and seeds. The ends of the interval are not finite if there is only one image.
+        images and seeds. The ends of the interval are infinite if there is only one image.
         """
         images = [image for image in self.scores if image in other.scores]
         if not images:
@@ -232,7 +232,7 @@ def warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:
-    """Yield, for each test set, a comparison of the best adapter with the input and the frozen network, and advice."""
+    """Yield, for each test set, the best adapter's gains over the input and the frozen network, and advice."""
     label, steps = best.cell.label, best.cell.steps
     for key, column in columns(records).items():
         row, given, frozen = column.get((label, steps)), column[INPUT, 0], column.get((FROZEN, 0))

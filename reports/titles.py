@@ -11,7 +11,7 @@ from petlir.benchmark.task import Task
 
 
 def built_in_tasks() -> dict[str, Task]:
-    """Return the built-in tasks by name; tasks of plugins have no title here and are shown by name."""
+    """Return the built-in tasks by name; tasks of plugins are left out, and reports show their names."""
     values = (value for module in modules_of("petlir.tasks") for value in vars(module).values())
     return {value.name: value for value in values if isinstance(value, Task)}
 

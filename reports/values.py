@@ -90,7 +90,7 @@ def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], li
 
 
 def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
-    """Return each trained method's mean gain over frozen on the method's uncollapsed seeds, with its interval."""
+    """Return each trained method's mean gain over the frozen network on uncollapsed seeds, with the gain's interval."""
     if seeds < statistics.FEWEST_SEEDS:
         return {}
     scores = _beside_frozen(rows.rows, rows.trained, seeds)

@@ -146,7 +146,10 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
-    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if a column has no gain."""
+    """Return the gain over the frozen network in dB, averaged over columns, then over tasks.
+
+    The result is None if the method has no gain in one of the columns.
+    """
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None

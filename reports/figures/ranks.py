@@ -36,8 +36,8 @@ class Strip:
     """The ranks of the methods in a column, sorted by decreasing mean PSNR.
 
     Attributes:
-        matrix: for each ordered pair of methods, the fraction of scenes × seeds on which the first method wins; None on
-            the diagonal; empty if the column has more than `MOST` methods.
+        matrix: for each ordered pair of methods, the fraction of scenes × seeds on which the first method wins, and
+            None on the diagonal; the matrix is empty if the column has more than `MOST` methods.
     """
 
     title: str

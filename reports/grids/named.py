@@ -30,7 +30,7 @@ class NamedGrid:
         title: the heading of the page.
         asked: the request in the grid's file, i.e. the options of `petlir run`.
         paper: short name of the paper whose claims the grid tests.
-        tables: the paper's tables, whose values are shown next to the rows.
+        tables: the tables of the paper whose values are shown next to the grid's rows.
         along: the horizontal axis of curves: `parameters`, `images` or an option of the method; empty for a table.
         mean: whether the paper plots the mean over tasks.
         about: further notes for the reader.

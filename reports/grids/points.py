@@ -41,10 +41,10 @@ class GridPoint:
     Attributes:
         series: the name of the point's curve: the label without the option that the axis shows, or the method if the
             axis is `parameters`.
-        x: position on the horizontal axis; None if the point has no position on this axis.
+        x: position on the horizontal axis; None if the point has no position on the horizontal axis.
         seeds: for each seed, the mean PSNR in dB over images.
-        over_frozen: mean PSNR minus the mean PSNR of the frozen network, in dB; None if the frozen network
-            was not run.
+        over_frozen: mean PSNR minus the mean PSNR of the frozen network, in dB; None if the frozen network was not
+            run.
         trainable: number of trainable parameters.
         converged: whether all cells of the point converged in the doubling test; None for an untrained method.
         record: one of the records of the point.
@@ -136,7 +136,10 @@ def _x(record: Done, along: str) -> float | None:
 
 
 def option(label: str, name: str) -> str | None:
-    """Return an option's value in a label, e.g. `16` for `images` in `low_light[images=16]`; None without a value."""
+    """Return the value of an option in a label; None if the label does not set the option.
+
+    In the label `low_light[images=16]`, the option `images` has the value `16`.
+    """
     match = re.search(rf"[\[;] ?{name}=([^;\]]*)", label)
     return match[1] if match else None
 

@@ -30,12 +30,12 @@ class Figure:
     """The points of one budget, regime and device on one task and image set.
 
     Attributes:
-        place: the shared conditions.
+        place: the conditions that all points share.
         points: the points, in the order of the grid.
-        drawing: the curves; None for a table.
+        drawing: the curves; None if the figure is a table.
         published: for each label, the paper's mean PSNR in dB over its image sets; empty without published results.
         source: the source of the published results, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
-        sentences: captions.
+        sentences: the captions below the figure.
     """
 
     place: FigureKey
