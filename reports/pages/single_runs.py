@@ -23,7 +23,7 @@ Place = tuple[Group, str, str]
 
 @dataclass(frozen=True)
 class ScoreMeans:
-    """A run's mean scores over the images of one set under one protocol, by metric; None stands for an infinite PSNR."""
+    """A run's mean scores over the images of one set under one protocol, by metric; None means infinite PSNR."""
 
     seed: int
     budget: str
