@@ -44,7 +44,7 @@ def _unconverged(series: Mapping[str, Sequence[GridPoint]]) -> Iterator[str]:
 
 
 def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
-    """Yield captions on each backbone's best and worst method, the gain from pre-training, and differences of seeds."""
+    """Yield captions on each backbone's best and worst method, the gain from pre-training, and the seeds' spread."""
     for backbone in dict.fromkeys(point.backbone for point in found):
         trained = [point for point in found if point.backbone == backbone and point.trained]
         if len(trained) > 1:
