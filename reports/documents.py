@@ -10,7 +10,7 @@ The opening marker states the kind of the block and its options:
     table store=STORE [tasks=…] [set=…]             PSNR under each task's headline protocol
     grid store=STORE grid=NAME [tasks=…] [set=…]    the points of a named grid, with findings
 
-`python -m petlir.reports.documents` regenerates the blocks of the project's own documents.
+`python -m petlir.reports.documents` updates the generated blocks in the project's own documents.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Options = Mapping[str, str]
 
 @dataclass
 class Stores:
-    """The stores named by blocks, each read once.
+    """The stores that generated blocks name; each store is read once.
 
     Attributes:
         root: the folder to which the paths of stores are relative.
@@ -69,7 +69,7 @@ class Stores:
         return self.known[name]
 
     def grid(self, name: str, grid: str) -> GridPage | None:
-        """Return the page of a named grid; None if the store holds less than half of it."""
+        """Return the page of a named grid; None if fewer than half of the grid's trained cells have a result."""
         if name not in self.pages:
             context = self.context(name)
             self.pages[name] = studies(context.records, context.claims)
@@ -77,13 +77,13 @@ class Stores:
 
 
 def refreshed(text: str, stores: Stores) -> str:
-    """Return a document with all its blocks regenerated.
+    """Return a document with all its generated blocks updated.
 
     Raises:
-        PetlirError: a block is not closed, has an unknown kind or option, or lacks a required option.
+        PetlirError: a block has no closing marker, has an unknown kind or option, or lacks a required option.
     """
     if text.count(OPENING) != len(BLOCK.findall(text)):
-        raise PetlirError(f"{text.count(OPENING)} generated blocks are opened; expected {CLOSING!r} after each")
+        raise PetlirError(f"the document opens {text.count(OPENING)} generated blocks; expected {CLOSING!r} after each")
     return BLOCK.sub(lambda match: f"{OPENING} {match['what']} -->\n{block(match['what'], stores)}\n{CLOSING}", text)
 
 
@@ -91,7 +91,7 @@ def block(what: str, stores: Stores) -> str:
     """Return the Markdown of a block.
 
     Args:
-        what: the text of its marker, e.g. `table store=results/leaderboard/reference`.
+        what: the text of the block's opening marker, e.g. `table store=results/leaderboard/reference`.
         stores: the stores to read.
 
     Raises:
@@ -119,7 +119,7 @@ def _answer(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _best(stores: Stores, options: Options) -> Iterator[str]:
-    """Yield a table with each task's best PETL method, its gain over frozen, and the methods tied with it."""
+    """Yield a table of each task's best PETL method, its gain over the frozen network, and the methods tied with it."""
     context = stores.context(options["store"])
     found = [one for one in task_summaries(headline(context.tables)) if _wanted(one.column.task, options)]
     if found:
@@ -140,7 +140,7 @@ def _summary(one: TaskSummary) -> list[str]:
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
-    """Yield a table for each group of the store: the PSNR of each method on each task, under its headline protocol."""
+    """Yield a table for each group of records: every method's PSNR on each task, under the task's headline protocol."""
     for one in stores.context(options["store"]).tables:
         places = [
             place
@@ -156,11 +156,11 @@ def _table(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _averaged(one: Table, places: list[int]) -> str:
-    """Return a text on the numbers of images and seeds in the means of these columns, and on the training budgets."""
+    """Describe columns: the numbers of images and seeds over which means are taken, and the training budgets."""
     columns = [one.columns[place] for place in places]
     images, seeds = (max(getattr(column, part) for column in columns) for part in ("images", "seeds"))
     budgets = sorted({column.budget for column in columns} - {""})
-    most = f"the mean over {plural(images, 'image')} and {plural(seeds, 'seed')} at most"
+    most = f"the mean over at most {plural(images, 'image')} and {plural(seeds, 'seed')}"
     return "; ".join([most, *budgets])
 
 
@@ -177,7 +177,7 @@ def _cell(value: ResultValue) -> str:
 
 
 def _grid(stores: Stores, options: Options) -> Iterator[str]:
-    """Yield the figures of a named grid on one image set, with their findings."""
+    """Yield the title, the values and the captions of each figure of a named grid on one image set."""
     page = stores.grid(options["store"], options["grid"])
     for figure in page.figures if page else ():
         if figure.place.set == options.get("set", PHOTOGRAPHS) and _wanted(figure.place.task, options):
@@ -189,7 +189,7 @@ def _grid(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _points(figure: Figure) -> str:
-    """Return a table with a row for each point, by decreasing mean."""
+    """Return a table with a row for each point of a figure, sorted by decreasing mean PSNR."""
     heads = ["", "PSNR in dB", "seeds, lowest to highest", "over frozen", "trainable"]
     several = len({point.backbone for point in figure.points}) > 1
     rows = [
@@ -211,9 +211,9 @@ def _spread(point: GridPoint) -> str:
 
 
 def _curves(figure: Figure) -> str:
-    """Return a table of PSNR in dB, with a row for each series along the axis.
+    """Return a table of PSNR in dB, with a row for each series of points in a figure.
 
-    Each value is followed by its position on the axis, unless all series share the same positions.
+    Each PSNR is followed by its point's position on the horizontal axis, unless all series have the same positions.
     """
     series = along(figure.points)
     places = {tuple(point.x for point in some) for some in series.values()}
@@ -233,7 +233,7 @@ def _numbered(most: int) -> list[str]:
 
 
 def _at(point: GridPoint) -> str:
-    """Return the position of a point on the axis; parameter counts have three significant digits."""
+    """Format the position of a point on the horizontal axis; a parameter count gets three significant digits."""
     assert point.x is not None
     return count(point.x) if point.x == point.trainable else f"{point.x:g}"
 
@@ -249,11 +249,11 @@ KINDS: Mapping[str, Kind] = {
     "table": (_table, ("store",), ("tasks", "set")),
     "grid": (_grid, ("store", "grid"), ("tasks", "set")),
 }
-"""Kinds of blocks, each with its writer, its required options and its optional ones."""
+"""The kinds of generated blocks, each with its writing function, its required options and its optional options."""
 
 
 def main(root: Path) -> None:
-    """Regenerate the blocks of the documents below `root`, and print the paths of the documents that changed."""
+    """Update the generated blocks in the documents below `root`, and print the paths of the documents that changed."""
     stores = Stores(root)
     for path in (path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))):
         before = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The image pair of the first page: the frozen network's output, and the output of the method with the largest gain."""
+"""The image pair on the first page: the outputs of the frozen network and of the method with the largest gain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PicturePair:
 
 
 def picture_pair(gallery: Sequence[Shown], methods: Collection[str], top: Path) -> PicturePair | None:
-    """Return the pair with the largest gain in PSNR; None if no output of a method improves on `before`.
+    """Return the image pair with the largest gain in PSNR; None if no PETL method's output improves on `before`.
 
     Args:
         gallery: the photographs.
@@ -63,7 +63,7 @@ def _psnr(picture: Picture) -> float:
 
 
 def _cropped(shown: Shown, photograph: Photograph, before: Picture, after: Picture, top: Path) -> PicturePair:
-    """Return the pair, cropped where the versions differ most, or in the upper left corner if their sizes differ."""
+    """Return the image pair, cropped where the images differ most, or at the upper left if the image sizes differ."""
     side = min(SIDE, photograph["width"], photograph["height"])
     one, other = (pixels(top / picture["src"]) for picture in (before, after))
     same = one is not None and other is not None and one.shape == other.shape

@@ -23,11 +23,11 @@ from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
 
 SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
-"""Short names of states, for table cells without a number; other states are shown under their full names."""
+"""Short names for the states of runs without a score; all other states are shown by their full names."""
 PARQUET = b"PAR1"
 """The first bytes of a Parquet file."""
 EARLY = ("psnr", "ssim")
-"""Metrics whose columns precede differences and costs; others come last, as scripts may address columns by position."""
+"""Metrics whose columns precede the columns of differences and costs; the columns of all other metrics come last."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
@@ -69,13 +69,13 @@ def table(
     extra_protocols: Sequence[Protocol] = (),
     warn: Warn = silent,
 ) -> str:
-    """Return the results of a store.
+    """Return the results of a store as text in one of the formats.
 
     Args:
         store: the folder that holds the records.
-        format: `csv`, with one row for each method, task, set and protocol: scores with full precision, or the state of
-            the runs if there is no score; `markdown` or `latex`, with one table for each backbone, device, regime and
-            kind of image.
+        format: `csv`, with one row for each method, task, test set and protocol: scores with full precision, or the
+            state of the runs if there is no score; `markdown` or `latex`, with one table for each track, backbone,
+            device, regime and kind of image.
         extra_protocols: additional protocols for scoring the stored images.
         warn: receives a line for each record that is damaged or cannot be rescored.
 
@@ -94,12 +94,12 @@ def table(
 
 
 def csv(found: list[Table]) -> str:
-    """Return the rows as CSV."""
+    """Return the results tables as CSV."""
     return csv_text(rows(found))
 
 
 def rows(found: list[Table]) -> pd.DataFrame:
-    """Return a row for each method and column, with PSNR and differences in dB.
+    """Return a row for each method and column of the results tables; PSNR and its differences are in dB.
 
     New columns are appended at the end, since scripts may address columns by position.
     """
@@ -189,7 +189,7 @@ def notes(one: Table) -> list[str]:
     """Return notes that explain the marks of a table, and why some of its columns have no marks."""
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = [f"Reasons for columns without marks: {'; '.join(why)}."] if why else []
-    marks = "bold: best PETL method, or tied with it; *: not converged."
+    marks = "bold: the best PETL method or a method tied with it; *: not converged."
     return [marks, *unranked, *(f"{line}." for line in one.below())]
 
 
@@ -211,7 +211,7 @@ def _markdown(one: Table) -> str:
 
 
 def _latex(one: Table) -> str:
-    """Return a table for `booktabs`; its caption explains the scores and the marks."""
+    """Return a LaTeX table for the package `booktabs`; the caption explains the scores and the marks."""
 
     def line(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"

@@ -29,23 +29,23 @@ def signed(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """Format a count with three significant digits: `20.7 K`."""
+    """Format a count with three significant digits, as in `20.7 K`."""
     return _scaled(value, 1000.0, ("", " K", " M", " G", " T"))
 
 
 def scientific(value: float) -> str:
-    """Format a round value of a log axis: `1e-5`."""
+    """Format a round value on a logarithmic axis in scientific notation, as in `1e-5`."""
     digit, _, power = f"{value:.0e}".partition("e")
     return f"{digit}e{int(power)}"
 
 
 def size(value: float | None) -> str:
-    """Format bytes with three significant digits: `81.0 KiB`."""
+    """Format a number of bytes with three significant digits, as in `81.0 KiB`."""
     return _scaled(value, 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
 def flops(value: float | None) -> str:
-    """Format floating-point operations: `1.24 GFLOP`."""
+    """Format a number of floating-point operations, as in `1.24 GFLOP`."""
     return _scaled(value or None, 1000.0, (" FLOP", " KFLOP", " MFLOP", " GFLOP", " TFLOP"))
 
 
@@ -60,7 +60,7 @@ def _scaled(value: float | None, base: float, units: tuple[str, ...]) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Format a duration: `105 ms`, `4.0 s`, `12 min`."""
+    """Format a duration in seconds, as in `105 ms`, `4.0 s` or `12 min`."""
     if value is None or math.isnan(value):
         return NOTHING
     if value < 1:
@@ -69,19 +69,19 @@ def seconds(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Format a fraction in [0, 1] as a percentage: `0.61 %`."""
+    """Format a fraction in [0, 1] as a percentage, as in `0.61 %`."""
     if value is None or math.isnan(value):
         return NOTHING
     return f"{value * 100:.3g} %"
 
 
 def plural(number: int, noun: str) -> str:
-    """Format a number with its noun: `1 seed`, `3 seeds`."""
+    """Format a number with its noun, as in `1 seed` or `3 seeds`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def joined(words: list[str]) -> str:
-    """Join words: `a`, `a and b`, `a, b and c`."""
+    """Join words with commas and a final “and”, as in `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 

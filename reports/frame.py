@@ -31,13 +31,13 @@ CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learn
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 PLACE = ("set", "domain", "image", "unit", "protocol")
 INPUTS = {f"input_{name}": name for name in METRICS}
-"""For each column with scores of the degraded images, the metric of the scores."""
+"""The metric of each column that holds scores of the degraded images."""
 COLUMNS = (
     "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *PLACE,
     *METRICS, *INPUTS, "headline", "overlap",
 )  # fmt: skip
 HERE = "run here"
-"""The level of verification of records that were run in this store, i.e. not submitted."""
+"""The level of verification of records whose cells were run in this store rather than submitted."""
 BELIEVED = (*LEVELS, HERE)
 """Levels of verification, the lowest first."""
 
@@ -51,18 +51,18 @@ def load(
     """Return the newest record of every cell in a store.
 
     If a cell was rerun after its data or code changed, its older records are left out. If seeds are added until methods
-    separate, a record's `plan` holds the plan of interim analyses for its cell. If a record was imported from an
-    archive, its `origin` holds the submitter and the level of verification. The store's own records take precedence
-    over submitted ones.
+    differ significantly, a record's `plan` holds the plan of interim analyses for its cell. If a record was imported
+    from an archive, its `origin` holds the submitter and the level of verification. The store's own records take
+    precedence over submitted records.
 
     Args:
         store: the folder that holds the records.
         warn: receives one line for each file that is not a record; such files are left out.
-        extra_protocols: protocols for scoring stored images in addition to those of the records.
-        keys: keys of the cells to load; None for all.
+        extra_protocols: additional protocols under which the stored images are scored.
+        keys: keys of the cells to load; None to load all cells.
 
     Raises:
-        PetlirError: an extra protocol needs more than the stored images, or the file of verified records is damaged.
+        PetlirError: the stored images do not suffice for an extra protocol, or the file of verified records is damaged.
     """
     plans = stated(Store(store))
     with without_collection():
@@ -77,11 +77,11 @@ def load(
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return a frame with a row for each image, protocol and cell; the PSNR of identical images is infinite.
+    """Return a frame with a row for each image, protocol and cell; an exactly restored image has infinite PSNR.
 
     Returns:
-        A frame with the columns `COLUMNS`; PSNR in dB. `headline` marks the scores under the headline protocol, see
-        `petlir.benchmark.records.files.headlines`.
+        A frame with the columns in `COLUMNS`; PSNR is in dB. The column `headline` marks scores under the headline
+        protocol; see `petlir.benchmark.records.files.headlines`.
     """
     import pandas as pd  # imported here, as `petlir compare` reads records without pandas
 
@@ -118,10 +118,10 @@ def _column(parts: Iterable[Sequence[float]]) -> Scores:
 
 
 def differing(rows: Rows) -> Rows:
-    """Return the rows of a column that enter means; thus all means of the column are over the same images.
+    """Return the rows of a column over which means are taken, so that all means of the column are over the same images.
 
-    Images are left out if the degraded image or the output of any method equals the clean image. If no image remains,
-    all rows are returned.
+    Images are left out if the degraded image or the output of any method equals the clean image. If no image would
+    remain, all rows are returned.
     """
     identical = np.isinf(rows.psnr) | np.isinf(rows.input_psnr)
     if not identical.any():
@@ -148,12 +148,12 @@ def _cell(record: Record) -> dict[str, object]:
 
 
 def provenance(record: Record) -> tuple[str, str]:
-    """Return a record's level of verification and its submitter, which is empty if the record was run here."""
+    """Return a record's level of verification and its submitter, which is empty if the record was not submitted."""
     origin = record.origin
     return (origin["level"], origin["by"]) if origin else (HERE, "")
 
 
 def overlap(record: Record, test_set: str) -> str:
-    """Return a note on the overlap of a test set with the sets used to fit a cell; empty if no overlap is known."""
+    """Return a note on the overlap of a test set with image sets used to fit a model; empty if no overlap is known."""
     found = [one for one in record.overlap or () if one.set == test_set]
     return "; ".join(f"shares {one.shared} with {one.holder} ({one.role})" for one in found)

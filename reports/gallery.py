@@ -24,7 +24,7 @@ from petlir.reports.formats import decibel
 from petlir.reports.titles import title
 
 MOST_IMAGES = 12
-"""The maximum number of photographs shown of a set; this limits the size of the report."""
+"""The maximum number of photographs shown from each test set, which limits the size of the report."""
 
 
 class Picture(TypedDict):
@@ -37,9 +37,9 @@ class Picture(TypedDict):
 
 
 class Photograph(TypedDict):
-    """A photograph in all versions, from the degraded to the clean one.
+    """All versions of a photograph, from the degraded image to the clean image.
 
-    `part` describes the crop if the store keeps only a crop; the scores are then still those of the whole photograph.
+    If the store holds only a crop of the photograph, `part` describes the crop; the scores are of the whole photograph.
     """
 
     set: str
@@ -66,9 +66,9 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
     """Copy the photographs and return their locations as JSON-compatible data for the inspector.
 
     Args:
-        records: the records to show; the first of several seeds is used.
+        records: the records to show; of several seeds of a method, the lowest is used.
         store: the store with the images.
-        images: the folder for the copies, beside the first page.
+        images: the folder to copy the images into, beside the report's first page.
         tasks: the known tasks by name, for their titles.
     """
     found = []
@@ -80,12 +80,12 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
 
 
 def keep_crops(records: Sequence[Record], store: Path, into: Path, most: int) -> int:
-    """Copy crops of the photographs in which methods differ most to another store; return the number of photographs.
+    """Write to another store crops of the photographs on which methods differ most; return the number of photographs.
 
     Args:
-        records: the records of the store; the first of several seeds is used.
+        records: the records of the store; of several seeds of a method, the lowest is used.
         store: the store with the images.
-        into: the store that keeps the crops.
+        into: the store into which the crops are written.
         most: the maximum number of photographs of each task.
     """
     kept = 0
@@ -106,7 +106,7 @@ def keep_crops(records: Sequence[Record], store: Path, into: Path, most: int) ->
 
 
 def _tasks_with_images(records: Sequence[Record], store: Path) -> Iterator[tuple[str, str, list[Record]]]:
-    """Yield the title of each group, a task, and a record of each method, if the store has images of the task."""
+    """Yield, for each group and task with stored images, the group's title, the task, and a record of each method."""
     for group, members in grouped(records).items():
         by_task: dict[str, list[Record]] = {}
         for record in members:
@@ -119,7 +119,7 @@ def _tasks_with_images(records: Sequence[Record], store: Path) -> Iterator[tuple
 
 
 def _has_images(records: Sequence[Record], store: Path) -> bool:
-    """Return whether the store has images of the task of these records; some stores hold only records."""
+    """Return whether the store has images of the records' task; some stores hold only records."""
     cells, shared = Store(store), _shared(records, store)
     folders = (cells.cell_folder(record.cell, record.key) / "restored" for record in records)
     kept = store / kept_crops.FOLDER / shared
@@ -135,7 +135,7 @@ def _first_seeds(records: Iterable[Record]) -> list[Record]:
 
 
 def _photographs(records: Sequence[Record]) -> list[Score]:
-    """Return the photographs of a task under its headline protocol, at most `MOST_IMAGES` of each set."""
+    """Return the headline scores of a task's photographs, for at most `MOST_IMAGES` photographs of each test set."""
     by_set: dict[str, dict[str, Score]] = {}
     for record in records:
         for table in headline_tables(record):
@@ -145,7 +145,7 @@ def _photographs(records: Sequence[Record]) -> list[Score]:
 
 
 def _photograph(score: Score, records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
-    """Return the degraded, restored and clean versions of a photograph; None if fewer than two are stored."""
+    """Return the degraded, restored and clean versions of a photograph; None if fewer than two versions are stored."""
     sources = _sources(score, records, store)
     clean = sources[-1][1]
     place = "" if (store / clean).is_file() else kept_crops.find(store, clean)
@@ -175,7 +175,7 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
 
 
 def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str, float | None]]:
-    """Return the label, the path in the store, the scores as text and the PSNR of each version."""
+    """Return the label, the path in the store, the scores as text and the PSNR of each version of a photograph."""
     set_, name = score.set, score.image
     shared = _shared(records, store) / set_
     found = [(record, own) for record in records if (own := _scores(record, score))]
@@ -195,7 +195,7 @@ def _shared(records: Sequence[Record], store: Path) -> Path:
 
 
 def _scores(record: Record, wanted: Score) -> dict[str, Score]:
-    """Return the scores of an image by metric."""
+    """Return a record's scores of one image, by metric."""
     tables = [table for table in record.tables if (table.set, table.protocol) == (wanted.set, wanted.protocol)]
     return {
         score.metric: score
@@ -227,7 +227,7 @@ def _copy(store: Path, source: Path, images: Path) -> str:
 
 
 def pixels(path: Path) -> Pixels | None:
-    """Return the RGB values of an image file, H×W×3; None if it is not an image."""
+    """Return the RGB values of an image file, H×W×3; None if the file cannot be read as an image."""
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))

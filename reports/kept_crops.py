@@ -1,4 +1,4 @@
-"""Crops of photographs, which a store that keeps no images may hold for the inspector of its report.
+"""Crops of photographs for the image inspector of a report, kept by stores that do not keep whole images.
 
 The crop of STORE/FOLDER/NAME.png is STORE/crops/FOLDER/NAME@X,Y.png, where X, Y is its upper-left corner.
 """
@@ -17,12 +17,12 @@ FOLDER = "crops"
 SIDE = 120
 """The maximum side of a kept crop, in pixels of the clean image."""
 GRID = 12
-"""The side and the corner of a crop are multiples of this number, so that low-resolution images have whole pixels."""
+"""A crop's side and coordinates are multiples of this number, so that low-resolution crops have whole pixels."""
 PLACE = re.compile(r"@\d+,\d+")
 
 
 def find(store: Path, image: Path) -> str:
-    """Return the place `@X,Y` of the crop that a store keeps of an image; empty if it keeps none.
+    """Return the position `@X,Y` of the crop that a store keeps of an image; empty if the store keeps no crop.
 
     Args:
         store: the store.
@@ -43,12 +43,12 @@ def crop_of(image: Path, place: str) -> Path:
 
 
 def write(into: Path, images: Mapping[Path, Pixels], box: CropBox) -> None:
-    """Write the crops around a box of all versions of a photograph; they replace crops at other places.
+    """Write a crop of each version of a photograph around a box, and delete earlier crops at other positions.
 
     Args:
-        into: the store that keeps the crops.
-        images: path in the store → H×W×3 version; the last one is the clean image, and others may be smaller by an
-            integer factor.
+        into: the store into which the crops are written.
+        images: the H×W×3 versions of the photograph by path in the store; the last version is the clean image, and
+            other versions may be smaller by an integer factor.
         box: the box in pixels of the clean image.
     """
     height, width = [*images.values()][-1].shape[:2]

@@ -13,7 +13,7 @@ def escaped(text: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
-    """Return a Markdown table whose cells are already in Markdown.
+    """Return a Markdown table; the texts of its cells must already be Markdown.
 
     Args:
         heads: headings of the columns.

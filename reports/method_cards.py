@@ -1,9 +1,9 @@
 """Method cards: the descriptions of methods that a report shows beside their results.
 
-The code of a method imports torch, which takes seconds and hundreds of megabytes. The cards of the built-in methods are
-therefore also stored in `method_cards.json`, which `python -m petlir.reports.method_cards` generates. The file is used
-only if the source files of the methods are the same as when it was generated, and only if no installed package may
-define further methods.
+The code of a method imports torch, which takes seconds and hundreds of megabytes. So that reports need not import
+torch, the cards of the built-in methods are also stored in `method_cards.json`, which
+`python -m petlir.reports.method_cards` generates. The stored cards are used only if the source files of the methods
+have not changed since `method_cards.json` was generated, and only if no installed package may define further methods.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MethodCard:
     """The properties of a method; see the class attributes of `petlir.benchmark.method.Method`.
 
     Attributes:
-        documentation: the docstring of its class.
+        documentation: the docstring of the method's class.
         options: each option with its default, as written in a grid.
         published: the sizes reported in papers, sorted by backbone.
     """
@@ -64,7 +64,7 @@ class MethodCard:
 
     @classmethod
     def from_method(cls, method: type[Method], backbones: Iterable[str]) -> Self:
-        """Return the card of a method, with its published sizes on these backbones."""
+        """Return the card of a method, with its published sizes on the given backbones."""
         return cls(
             method.idea,
             method.paper,
@@ -86,14 +86,14 @@ class MethodCard:
 
 @dataclass(frozen=True)
 class _File:
-    """The content of the generated file: the digest of the sources, and the cards by method."""
+    """The content of `method_cards.json`: the digest of the methods' source files, and the cards by method."""
 
     sources: str
     cards: dict[str, MethodCard]
 
 
 def method_cards() -> Mapping[str, MethodCard]:
-    """Return the cards of all installed methods by name; torch is imported only if the generated file is stale."""
+    """Return the cards of all installed methods by name; torch is imported only if the stored cards cannot be used."""
     if not any_installed() and (found := _read()).sources == _digest():
         return found.cards
     from petlir.benchmark.plugins import find
@@ -102,12 +102,12 @@ def method_cards() -> Mapping[str, MethodCard]:
 
 
 def cards_of(plugins: Plugins) -> dict[str, MethodCard]:
-    """Return the cards of these methods by name."""
+    """Return the cards of the plugins' methods by name."""
     return {name: MethodCard.from_method(method, plugins.backbones) for name, method in sorted(plugins.methods.items())}
 
 
 def generated() -> bytes:
-    """Return the content of the file; the environment must not contain plugins of other packages."""
+    """Return the content of `method_cards.json`; no other package with plugins may be installed."""
     from pydantic import TypeAdapter
 
     from petlir.benchmark.plugins import find
@@ -122,7 +122,7 @@ def _read() -> _File:
 
 
 def _options(method: type[Method]) -> Iterable[tuple[str, str]]:
-    """Yield each option with its default."""
+    """Yield each option of a method with its default."""
     for field in fields(method):
         unset = field.default is MISSING or field.default is None
         yield field.name, "none" if unset else spelled(field.default)

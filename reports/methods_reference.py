@@ -1,4 +1,4 @@
-"""The reference page of the methods, in Markdown: idea, formula, options, paper and trained parameters of each."""
+"""The reference page of the methods, in Markdown: idea, formula, options, paper and parameters of each method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMULAS = Path(__file__).with_name("formulas.toml")
 NETWORKS = ("ipt-nano", "nafnet-nano")
 """Networks for which the trained parameters are listed: a transformer and a convolutional network."""
 FAMILY = ":"
-"""The separator between family and method, as in `peft:dora`."""
+"""The separator between a family of methods and a method, as in `peft:dora`."""
 
 
 def formulas() -> dict[str, str]:
@@ -45,7 +45,7 @@ def page(plugins: Plugins | None = None) -> str:
 
 
 def section(name: str, method: type[Method], plugins: Plugins) -> str:
-    """Return the section of a method."""
+    """Return the section on a method."""
     parts = [f"## {name}", method.idea, f"    {formulas()[name]}"]
     if options := [f"`{one.name}={spelled(one.default)}`" for one in fields(method)]:
         parts.append(f"Options and their defaults: {', '.join(options)}.")

@@ -12,12 +12,12 @@ from petlir.benchmark.records.schema import Record
 
 @dataclass(frozen=True)
 class MetricMean:
-    """A metric of one method on one image set: the mean over images and seeds.
+    """The mean of a metric over images and seeds, for one method on one image set.
 
     Attributes:
-        mean: the mean; None if the metric was unavailable.
-        better: `higher` or `lower`, the direction of better values.
-        unavailable: why the mean is missing; empty if there is a mean.
+        mean: the mean of the metric; None if the metric was unavailable.
+        better: `higher` or `lower`: the direction in which values of the metric are better.
+        unavailable: the reason why the mean is missing; empty if there is a mean.
     """
 
     label: str
@@ -30,7 +30,7 @@ class MetricMean:
 
 
 def extra_metrics(records: Iterable[Record]) -> list[MetricMean]:
-    """Return the means of all measured metrics, sorted by task, set, metric and method."""
+    """Return the means of all extra metrics, sorted by task, test set, metric and method."""
     rows = pd.DataFrame(_rows(records))
     if rows.empty:
         return []

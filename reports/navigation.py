@@ -8,16 +8,16 @@ from functools import lru_cache
 from markupsafe import Markup
 
 LINK = Markup('<a href="{}{}"{}>{}</a>\n')
-"""A link; its placeholders are the relative path of the site's root, the path from there, the state, and the title."""
+"""The HTML of a link, with placeholders for the path to the root, the path from the root, the state, and the title."""
 
 
 def navigation_bar(entries: Sequence[tuple[str, str]], root: str, here: str) -> Markup:
-    """Return the links as HTML; the link to the current page, or else to a page of the same folder, is marked.
+    """Return the links as HTML; the link to the current page, or else to a page in the same folder, is marked current.
 
     Args:
         entries: titles and paths of the main pages.
         root: the path of the site's root relative to the page.
-        here: the path of the page.
+        here: the path of the current page.
     """
     listed = any(path == here for _, path in entries)
     return _bar(tuple(entries), root, here if listed else f"{here.partition('/')[0]}/")

@@ -1,4 +1,4 @@
-"""Published orderings of methods, tested with 95 % intervals in every column that has both methods, on any backbone."""
+"""Tests of published orderings: 95 % intervals in every column that contains both methods, on every backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.reports.claims import is_method, within
 from petlir.reports.frame import differing, score_frame
 
 VERDICTS = ("does not hold", "holds", "undecided")
-"""The verdicts on a statement over all its comparisons, in the order in which statements are listed."""
+"""The verdicts on a statement over all its comparisons; statements are listed in this order of verdicts."""
 
 
 class Where(NamedTuple):
@@ -38,12 +38,12 @@ class OrderingResult:
 
     Attributes:
         ordering: the published statement.
-        left: the label of the method stated to be better, or equally good.
+        left: the label of the method that the paper states to be better or equally good.
         right: the label of the other method.
         where: the column.
-        difference: `left - right` in dB, over scenes and seeds.
+        difference: the PSNR of `left` minus the PSNR of `right` in dB, over scenes and seeds.
         verdict: `holds`, `contradicted` or `inconclusive`.
-        reason: why the difference has no interval; empty if it has one.
+        reason: the reason why the difference has no interval; empty if the difference has an interval.
     """
 
     ordering: Ordering
@@ -58,8 +58,9 @@ class OrderingResult:
 def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[OrderingResult]:
     """Test each published ordering in each headline column where both methods converged on at least two shared seeds.
 
-    `>` holds if the interval of the difference lies above zero and is contradicted if it lies below. `~` holds if the
-    interval lies within ± 0.1 dB and is contradicted if it lies entirely outside. Every other result is inconclusive.
+    The relation `>` holds if the interval of the difference lies above zero, and is contradicted if the interval lies
+    below zero. The relation `~` holds if the interval lies within ± 0.1 dB, and is contradicted if the interval lies
+    entirely outside ± 0.1 dB. A comparison is inconclusive if the relation neither holds nor is contradicted.
     """
     usable = [record for record in records if record.state == "done" and not record.smoke]
     labels = {record.cell.label for record in usable}
@@ -87,8 +88,8 @@ def _meant(names: Iterable[str], labels: Iterable[str]) -> set[str]:
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
     """Yield each headline column with the scores of its methods.
 
-    Untrained methods with seeds are added to every column of trained methods under the same conditions. If there is no
-    such column, the untrained methods form a column of their own.
+    Untrained methods that ran with several seeds are added to every column of trained methods under the same
+    conditions. Without a matching column of trained methods, the untrained methods form a column of their own.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]
@@ -115,7 +116,7 @@ def _column(place: tuple[object, ...], rows: Sequence[pd.DataFrame]) -> Iterator
 def _tested(
     ordering: Ordering, where: Where, scores: dict[str, Scores], lefts: set[str], rights: set[str]
 ) -> Iterator[OrderingResult]:
-    """Yield the results of an ordering in one column: each left method against each right method, on shared seeds."""
+    """Yield the tests of an ordering in one column: each left method against each right method, on shared seeds."""
     pairs = [pair for pair in permutations(scores, 2) if pair[0] in lefts and pair[1] in rights]
     there = {label: np.isfinite(table).any(axis=0) for label, table in scores.items()}
     shared = [there[left] & there[right] for left, right in pairs]
@@ -163,7 +164,7 @@ class OrderingSummary:
 
 
 def statements(tested: Iterable[OrderingResult]) -> list[OrderingSummary]:
-    """Return the statements that were tested, those that do not hold first."""
+    """Return the results of the tested statements; statements that do not hold come first."""
     by_statement: dict[Ordering, list[OrderingResult]] = {}
     for one in tested:
         by_statement.setdefault(one.ordering, []).append(one)

@@ -23,8 +23,8 @@ class Rate:
     """The learning rate of one method on one task and backbone.
 
     Attributes:
-        trials: the rates tried; empty if unknown.
-        convergence: the doubling test on validation images, in dB; None if it was not run.
+        trials: the learning rates tried; empty if unknown.
+        convergence: the result of the doubling test on validation images, in dB; None if the test was not run.
     """
 
     backbone: str
@@ -37,7 +37,7 @@ class Rate:
 
 
 def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -> list[Rate]:
-    """Return the rates of all trained cells.
+    """Return the learning rates of all trained cells.
 
     Args:
         records: the records.
@@ -68,7 +68,7 @@ class _CommittedFile(TypedDict):
 
 
 def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[TunedCell, set[float]]]:
-    """Return, by key, the cell and the rates tried in each selection, from the store and the committed trials."""
+    """Return, by key, each selection's cell and tried rates, from the store and the trials committed to the project."""
     found: dict[str, tuple[TunedCell, set[float]]] = {}
     for folder in sorted((store / "tuning").glob("*/")):
         trials: Iterator[_TrialFile] = _read(sorted(folder.glob("*.json")), warn)

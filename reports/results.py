@@ -20,7 +20,7 @@ SMOKE = "too few steps (smoke run)"
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The basis of a column's marks: by method, the scores in dB, units × seeds; and the comparison of the methods."""
+    """The basis of a column's marks: each method's units × seeds scores in dB, and the comparison of the methods."""
 
     scores: Mapping[str, Scores] = field(repr=False)
     comparison: Comparison
@@ -28,7 +28,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Column:
-    """The common properties of the values in a column.
+    """The common properties of the values in a column of a results table.
 
     Attributes:
         task: the task's name.
@@ -36,25 +36,25 @@ class Column:
         set: name of the image set; empty if no cell of the task has a result.
         domain: `photographs` or `procedural`.
         protocol: the protocol under which the images were scored.
-        budget: steps × batch size × side of the patches in training; empty if nothing was trained.
+        budget: training steps × batch size × side of the training patches; empty if no method was trained.
         transfer: `seen`, `related` or `unseen`: the task's relation to the backbone's pre-training.
         simulated: a description of the simulated degradation.
         data_label: a note on the kind of training and test data.
         smoke: whether the budget is too small for a ranking.
         images: number of images.
-        seeds: number of seeds shared by the trained methods.
-        hybrid: whether the task is a chain of single degradations.
-        unranked: why no method is marked as best; empty if a method is marked.
+        seeds: number of different seeds with which methods were trained.
+        hybrid: whether the task combines several single degradations.
+        unranked: the reason why no method is marked as best; empty if a method is marked.
         provisional: whether the marks are based on fewer than five seeds.
         looks: number of interim analyses that led to the ranking; if there are several, alpha is spent over them.
         skewed_coverage: simulated coverage of the column's 95 % intervals for strongly skewed effects; None if no
             interval is shown.
-        overlap: a note on images that the test set shares with sets used to fit cells; empty if no such image
+        overlap: a note on images that the test set shares with image sets used to fit a model; empty if no shared image
             is known.
-        headline: whether the protocol is the headline protocol of the task; answers, means, regrets and orderings use
-            only the headline protocol.
+        headline: whether the protocol is the headline protocol of the task; summaries, means over tasks, regrets and
+            orderings use only the headline protocol.
         identical: number of images left out of all means because the input or an output equals the clean image.
-        ranking: the scores and the comparison on which the marks are based; None if nothing is ranked.
+        ranking: the scores and the comparison on which the marks are based; None if no method is ranked.
     """
 
     task: str
@@ -81,37 +81,37 @@ class Column:
 
     @property
     def borrowed(self) -> str:
-        """A note on the information that the protocol takes from the clean image; empty if it takes none."""
+        """A note on the information that the protocol takes from the clean image; empty if the protocol takes none."""
         borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
         return "GT-mean: brightness taken from the clean image" if borrows else ""
 
     @property
     def left_out(self) -> str:
-        """A note on the images left out of all means; empty if there are none."""
+        """A note on the images left out of all means; empty if no image is left out."""
         return f"{plural(self.identical, 'identical image')} left out of the means" if self.identical else ""
 
 
 @dataclass(frozen=True)
 class ResultValue:
-    """One method in one column; missing values are None. PSNR and differences are in dB.
+    """The result of one method in one column; missing values are None. PSNR and its differences are in dB.
 
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
-        reason: why the value is missing.
-        scores: by metric, the mean over images of the mean over seeds; identical images are left out of all means and
-            differences; PSNR is infinite if all images are identical.
+        reason: the reason why the result is missing.
+        scores: by metric, the mean over images of the mean over seeds; images whose input or output is identical to the
+            clean image are left out of all means and differences; PSNR is infinite if all images would be left out.
         full: the difference in PSNR from full fine-tuning.
         frozen: the difference in PSNR from the frozen network.
         input: the difference in PSNR from the degraded image.
         seeds: the mean PSNR of each seed.
         infinite: number of restored images that are identical to the clean images.
-        converged: whether all cells of the method converged; None if nothing is trained or a cell was not tested.
-        change: the largest change of a cell in the doubling test, in dB; None without a test.
+        converged: whether all cells of the method converged; None if the method is untrained or a cell was not tested.
+        change: the largest change in the PSNR of a cell in the doubling test, in dB; None if no cell was tested.
         mark: `best`, `tied` or empty.
         share: the fraction of full fine-tuning's gain that the method recovers, with its interval; None if full
             fine-tuning's gain is too small or too uncertain for a fraction.
-        collapsed: the seeds that collapsed, see `petlir.benchmark.statistics.collapse`.
-        gain: the difference from the frozen network on the images shared by all trained methods, with its interval;
+        collapsed: the seeds whose training collapsed; see `petlir.benchmark.statistics.collapse`.
+        gain: the difference in PSNR from the frozen network on images shared by all trained methods, with an interval;
             None if there are too few images or seeds for an interval.
         level: the lowest level of verification among the method's records; `run here` if no record was submitted.
         source: the submitters of the method's records; empty if no record was submitted.
@@ -146,13 +146,13 @@ class ResultValue:
 
     @property
     def collapse(self) -> str:
-        """The number of collapsed seeds, with the seeds: `1 of 5 seeds collapsed (3)`; empty if there are none."""
+        """The number of collapsed seeds as text, as in `1 of 5 seeds collapsed (3)`; empty if no seed collapsed."""
         lost = ", ".join(map(str, self.collapsed))
         return f"{len(self.collapsed)} of {plural(len(self.seeds), 'seed')} collapsed ({lost})" if lost else ""
 
     @property
     def tested(self) -> str:
-        """The verdict with the change: `not converged, +0.41 dB`."""
+        """The verdict of the doubling test with the change in PSNR, as in `not converged, +0.41 dB`."""
         return self.verdict if self.change is None else f"{self.verdict}, {signed(self.change)} dB"
 
 
@@ -191,7 +191,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """The title of the group, followed by the part if there is one."""
+        """The title of the group, followed by `part` if the table shows only a part of the group."""
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
@@ -240,7 +240,7 @@ class Table:
 
     @property
     def further(self) -> set[int]:
-        """The indices of the columns with results that are not leading: further sets, protocols and budgets."""
+        """The indices of all columns with results except the leading columns: further sets, protocols and budgets."""
         return (
             set(range(len(self.columns)))
             - set(self.leading)
@@ -249,9 +249,9 @@ class Table:
 
     @property
     def folded(self) -> dict[str, str]:
-        """The configurations hidden beneath another one of the same method: hidden label → visible label.
+        """The configurations hidden beneath another configuration of the same method: hidden label → visible label.
 
-        The configuration that stays visible has the most marks, then the most results; among equals, it is the first.
+        The visible configuration has the most marks; ties are broken by the number of results, then by the row order.
         """
 
         def weight(row: ResultRow) -> tuple[int, int]:
@@ -267,7 +267,7 @@ class Table:
         return found
 
     def only(self, task: str) -> Table | None:
-        """Return the table with only the columns of one task; None if no such column has a result."""
+        """Return the table with only the columns of one task; None if no column of the task has a result."""
         places = [place for place, column in enumerate(self.columns) if column.task == task and column.set]
         if not places:
             return None
@@ -276,5 +276,5 @@ class Table:
         return replace(self, columns=tuple(self.columns[place] for place in places), rows=shown)
 
     def row(self, label: str) -> ResultRow | None:
-        """Return the row of this label; None if it is missing."""
+        """Return the row with this label; None if no row has the label."""
         return next((row for row in self.rows if row.label == label), None)

@@ -28,19 +28,19 @@ def write_report(
 ) -> Path:
     """Write the report of a store: `out/index.html`, and the pages, `results.csv` and images to which it links.
 
-    An earlier report in `out` is replaced; the new first page is moved there last, atomically.
+    An earlier report in `out` is replaced; the new first page is moved to `out` last, atomically.
 
     Args:
         store: the folder that holds the records.
         out: the folder to write into; it can be sent, zipped or published as is.
         extra_protocols: additional protocols for scoring the stored images, each in its own columns.
-        reference: a second store, whose first sentences and tables are added to the first page.
+        reference: a second store; the summary and the tables of its report are added to the first page.
 
     Returns:
         The first page.
 
     Raises:
-        PetlirError: the store holds no record, an extra protocol needs more than the stored images, or `out` cannot
+        PetlirError: the store holds no record, the stored images do not suffice for an extra protocol, or `out` cannot
             be written or contains files that the report would overwrite but that are not part of a report.
     """
     with without_collection():
@@ -97,7 +97,7 @@ def _build(context: ReportContext, folder: Path) -> None:
 
 
 def _replace(new: Path, out: Path) -> Path:
-    """Replace the old report with the new one; the first page is replaced last."""
+    """Replace the old report with the new report; the first page is replaced last."""
     for page in new.glob("*.html"):
         if (out / page.name).exists() and not _ours(out / page.name):
             raise PetlirError(f"{out} holds `{page.name}`, which is not part of a report; name another folder")

@@ -24,7 +24,7 @@ class TaskSummary:
 
     Attributes:
         place: index of the task's leading column in the table.
-        best: the PETL method with the highest mean; None if nothing is ranked.
+        best: the PETL method with the highest mean PSNR; None if no method is ranked.
         tied: labels of the methods tied with the best.
     """
 
@@ -40,11 +40,11 @@ class TaskSummary:
 
     @property
     def value(self) -> ResultValue | None:
-        """The value of the best method."""
+        """The result of the best method in the task's leading column."""
         return self.best.values[self.place] if self.best else None
 
     def psnr(self, label: str) -> float | None:
-        """Return the PSNR of a row in dB, e.g. of the degraded image; None if the row is missing or has no PSNR."""
+        """Return the PSNR in dB in the row with this label; None if there is no such row or the row has no PSNR."""
         row = self.table.row(label)
         return row.values[self.place].psnr if row else None
 
@@ -69,7 +69,7 @@ def ranks_over_tasks(table: Table) -> MeanRanks | None:
 
 
 def surprises(tables: Sequence[Table], records: Sequence[Record], tested: Sequence[OrderingResult]) -> list[str]:
-    """Return a sentence on each unexpected result, and one on failed runs."""
+    """Return a sentence on each unexpected result, and a sentence on failed runs."""
     contradicted = Counter(one.ordering for one in tested if one.verdict == "contradicted")
     found = [
         f"“{ordering.statement}” ({ordering.paper}) does not hold in {plural(number, 'comparison')}."
@@ -85,7 +85,7 @@ def surprises(tables: Sequence[Table], records: Sequence[Record], tested: Sequen
 
 
 def _of_task(summary: TaskSummary) -> Iterator[str]:
-    """Yield the unexpected results on one task."""
+    """Yield a sentence on each unexpected result on one task."""
     where = f"{summary.column.title} ({summary.table.group.backbone})"
     below = [row.label for row in _petl(summary) if _beyond(row.values[summary.place], -1)]
     if below:
@@ -109,7 +109,7 @@ def _petl(summary: TaskSummary) -> list[ResultRow]:
 
 
 def _beyond(value: ResultValue, sign: int) -> bool:
-    """Return whether the change from frozen has this sign, exceeds 0.1 dB, and has an interval, if any, without 0."""
+    """Return whether the gain over the frozen network has this sign, exceeds 0.1 dB and has no interval around 0."""
     if value.gain is not None:
         return min(sign * value.gain.low, sign * value.gain.high) > 0 and sign * value.gain.value > MARGIN
     return value.frozen is not None and sign * value.frozen > MARGIN

@@ -20,7 +20,7 @@ COMPOSED = "composed from the adapters of other runs, without training"
 
 
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
-    """Return all tables, photographs before procedural images."""
+    """Return the results tables of all groups; within a group, photographs come before procedural images."""
     found = []
     for group, members in grouped(records).items():
         scored = scored_runs(members)
@@ -39,7 +39,7 @@ def _apart(table: Table) -> list[Table]:
     kept = [row for row in table.rows if row.kind != "composed"]
     baselines = [row for row in table.rows if row.kind in ("input", "untrained")]
     columns = tuple(
-        replace(column, unranked="these methods are composed of trained ones (zero-shot)") for column in table.columns
+        replace(column, unranked="these methods are composed of adapters (zero-shot)") for column in table.columns
     )
     apart = replace(table, part=COMPOSED, columns=columns, rows=(*baselines, *composed))
     return [replace(table, rows=tuple(kept)), apart]
@@ -123,7 +123,7 @@ def _plans(by_label: Mapping[str, Sequence[Record]]) -> dict[tuple[str, str], Sp
 
 
 def _under(column: Column, scored: ScoredRuns) -> ColumnScores:
-    """Return the scores of a column: of the runs with its budget, and of untrained methods."""
+    """Return the scores of a column: the scores of runs with the column's budget and of untrained methods."""
     runs = scored.get((column.task, column.set, column.protocol), [])
     return ColumnScores.from_runs([one for one in runs if not one.trained or one.budget == column.budget])
 
@@ -140,6 +140,9 @@ def kind_of(record: Record) -> str:
 
 
 def _order(label: str, kind: str, costs: MedianCosts | None) -> tuple[int, float, str]:
-    """Return the sort key of a row: untrained baselines, then methods by size, then references. It is not a ranking."""
+    """Return the sort key of a row: untrained baselines, then methods by size, then references.
+
+    The order of the rows is not a ranking.
+    """
     place = ("untrained", "composed", "petl", "reference").index(kind)
     return place, costs.trainable if costs and kind == "petl" else 0.0, label

@@ -23,7 +23,7 @@ INPUT, FROZEN = BASELINES = ("input", "frozen")
 OTHERS = [metric for name, metric in METRICS.items() if name != LEADING]
 LEVEL = 0.95
 COLUMNS = 5
-"""The maximum number of test sets side by side in a table."""
+"""The maximum number of test sets shown side by side in a table."""
 SHOWN = 3
 """The maximum number of warnings printed in full."""
 WIDTH = 120
@@ -46,8 +46,8 @@ class MethodScores:
 
     Attributes:
         trained: number of trained parameters.
-        scores: image → seed → PSNR in dB.
-        values: metric → the values for all images and seeds.
+        scores: for each image, the PSNR of each seed in dB.
+        values: for each metric, the values of all images and seeds.
     """
 
     label: str
@@ -69,7 +69,7 @@ class MethodScores:
         """Return the mean gain in dB over another method, on the images that both restored, with its 95 % interval.
 
         With one seed, the interval covers the variation over images; with several seeds, it covers the variation over
-        images and seeds. The ends of the interval are not finite if there is only one image.
+        images and seeds. The ends of the interval are infinite if there is only one image.
         """
         images = [image for image in self.scores if image in other.scores]
         if not images:
@@ -219,7 +219,7 @@ def _cell(row: MethodScores | None, given: MethodScores) -> str:
 
 
 def warnings(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a line for each result that is worse than the input; after `SHOWN` lines, only count the rest."""
+    """Yield a line for each result that is worse than the input; after `SHOWN` lines, only count further results."""
     lines = []
     for key, column in columns(records).items():
         for row in column.values():
@@ -232,7 +232,7 @@ def warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:
-    """Yield, for each test set, a comparison of the best adapter with the input and the frozen network, and advice."""
+    """Yield, for each test set, the best adapter's gains over the input and the frozen network, and advice."""
     label, steps = best.cell.label, best.cell.steps
     for key, column in columns(records).items():
         row, given, frozen = column.get((label, steps)), column[INPUT, 0], column.get((FROZEN, 0))

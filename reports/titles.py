@@ -11,13 +11,13 @@ from petlir.benchmark.task import Task
 
 
 def built_in_tasks() -> dict[str, Task]:
-    """Return the built-in tasks by name; tasks of plugins have no title here and are shown by name."""
+    """Return the built-in tasks by name; tasks of plugins are left out, and reports show their names."""
     values = (value for module in modules_of("petlir.tasks") for value in vars(module).values())
     return {value.name: value for value in values if isinstance(value, Task)}
 
 
 def named(label: str, tasks: dict[str, Task]) -> Task | None:
-    """Return the task that a label in a record names, with its options; None if it is not among `tasks`."""
+    """Return the task that a label in a record names, with its options; None if the task is not among `tasks`."""
     if re.split(r"[\[@]", label, maxsplit=1)[0] not in tasks:
         return None
     try:

@@ -32,14 +32,15 @@ def fill(
     kinds: dict[str, str],
     plan: SpendingPlan | None,
 ) -> tuple[Column, dict[str, ResultValue]]:
-    """Return the column with its ranking, and its values by label.
+    """Return the column with its ranking, and the results in the column by label.
 
     Args:
         column: the column.
         rows: the scores of the column.
-        by_label: the table's records of the column's task, by label.
-        kinds: `petl`, `reference` or `untrained` for each label.
-        plan: the plan of interim analyses for the cells; None unless seeds are added until methods separate.
+        by_label: for each label of the table, the records of the column's task.
+        kinds: for each label, `petl`, `reference`, `composed` or `untrained`.
+        plan: the plan of interim analyses for the cells; None unless seeds are added until methods differ
+            significantly.
     """
     kept = differing(rows)
     values = _scored(rows, kept)
@@ -81,7 +82,7 @@ def _shares(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
 
 
 def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], list[str]]:
-    """Group the labels by the seeds that they have."""
+    """Group the labels by the seeds for which they have scores."""
     found: dict[tuple[bool, ...], list[str]] = {}
     for label, table in scores.items():
         found.setdefault(tuple(bool(np.isfinite(of_seed).all()) for of_seed in table.T), []).append(label)
@@ -89,7 +90,7 @@ def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], li
 
 
 def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
-    """Return each trained method's mean difference from frozen on its uncollapsed seeds, with its interval."""
+    """Return each trained method's mean gain over the frozen network on uncollapsed seeds, with the gain's interval."""
     if seeds < statistics.FEWEST_SEEDS:
         return {}
     scores = _beside_frozen(rows.rows, rows.trained, seeds)
@@ -106,7 +107,7 @@ def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
 
 
 def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> dict[str, statistics.Scores]:
-    """Return the units×seeds scores of the trained methods and of the frozen network, repeated for each seed."""
+    """Return the units×seeds scores of trained methods, and the frozen network's scores repeated for each seed."""
     frozen, own = np.flatnonzero(rows.label == FROZEN), np.flatnonzero(trained)
     if not len(frozen):
         return {}
@@ -117,9 +118,10 @@ def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> d
 
 
 def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
-    """Return a value without scores, and the reason.
+    """Return a result without scores, with the reason why scores are missing.
 
-    The reason is that of the newest record, an evaluation window that does not apply, or a missing record.
+    The reason is taken from the newest unfinished record, or is an evaluation window that does not apply or the lack of
+    a record.
     """
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
@@ -139,11 +141,11 @@ def _windows(*names: str) -> set[str]:
 
 
 def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
-    """Return the values of all methods with scores, and of the degraded image.
+    """Return the results of all methods with scores, and of the degraded image.
 
     Args:
         every: the scores of all images.
-        rows: the scores of the images that enter means, see `petlir.reports.frame.differing`.
+        rows: the scores of the images over which means are taken; see `petlir.reports.frame.differing`.
     """
     if not len(every.run):
         return {}
@@ -183,7 +185,7 @@ def _means(table: Floats) -> Floats:
     """Return the column means of an images×labels table, ignoring NaN, with the same rounding as pandas.
 
     The last bits of a sum depend on the order of its terms. The last column, which holds the degraded images, is summed
-    in another order than the rest.
+    in another order than the other columns.
     """
     found = []
     for part in (table[:, :-1], np.ascontiguousarray(table[:, -1:])):
@@ -197,13 +199,13 @@ def _means(table: Floats) -> Floats:
 
 
 def _mean(values: Floats, finite: Floats) -> Floats:
-    """Return the mean of each label over the images with finite PSNR, or over all images if there are none."""
+    """Return the mean of each label over the images with finite PSNR, or over all images if no PSNR is finite."""
     found = _means(np.where(np.isnan(finite), np.nan, values))
     return np.where(np.isnan(found), _means(values), found)
 
 
 def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]:
-    """Return, by label, whether all its cells converged (None if one was not tested), and the largest change in dB."""
+    """Return, by label, whether all cells converged (None if a cell was not tested), and the largest change in dB."""
     tests: dict[str, list[Convergence | None]] = {}
     for record in rows.present:
         if record.cell.regime != ANY:
@@ -217,7 +219,7 @@ def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]
 
 
 def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
-    """Return the labels, the last one for the degraded image, and, by metric, the images×labels means over seeds."""
+    """Return the labels, with `INPUT` as the last label, and, by metric, the images×labels means over seeds."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
     count, metric = len(METRICS), np.repeat(np.arange(len(METRICS)), len(image))
     image, label = np.tile(image, count), np.tile(label, count)
@@ -229,7 +231,7 @@ def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
 
 
 def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
-    """Return the mean PSNR of each seed by label; infinite if no image has a finite PSNR."""
+    """Return, by label, the mean PSNR of each seed, which is infinite if no image has a finite PSNR."""
     (label, labels), (seed, seeds) = numbered(rows.label), numbered(rows.rows.seed)
     shape = len(labels), len(seeds)
     finite = means(np.where(np.isinf(rows.psnr), np.nan, rows.psnr), (label, seed), shape)
@@ -240,7 +242,7 @@ def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
 
 
 def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
-    """Return, for each label, the lowest level of verification among its records, and the submitters of all records."""
+    """Return, for each label, the lowest level of verification and the submitters of its records."""
     found: dict[str, set[tuple[str, str]]] = {}
     for record in rows.present:
         found.setdefault(record.cell.label, set()).add(provenance(record))
@@ -249,7 +251,7 @@ def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]:
-    """Return the mean difference of each label from `other` in dB, over the images with finite PSNR for both."""
+    """Return the mean difference in dB of each label from the label `other`, over images with finite PSNR for both."""
     if other not in labels:
         return {}
     gaps = _means(finite - finite[:, [labels.index(other)]])
@@ -257,12 +259,12 @@ def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]
 
 
 def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> tuple[dict[str, statistics.Scores], str]:
-    """Return the units×seeds scores of a column's rankable methods, or the reason why there are none.
+    """Return the units×seeds scores of a column's rankable methods, or the reason why no method can be ranked.
 
     Args:
         column: the column, with the number of seeds of its cells.
-        rows: the scores of its PETL methods.
-        fewest: minimum number of seeds of a method.
+        rows: the scores of the column's PETL methods.
+        fewest: the minimum number of seeds with which a method can be ranked.
         every: the scores of all cells of the column.
     """
     if column.smoke:

@@ -1,7 +1,7 @@
 """Removal of motion blur: simulated blur on the demo and open tracks, GoPro's videos on the paper track.
 
-No PETL paper reports results on this task. The paper track uses GoPro, as the NAFNet and Restormer papers do, and as
-many training steps as the AdaptIR paper uses for super-resolution. All tracks validate on simulated blur.
+No PETL paper reports results on motion deblurring. The paper track uses GoPro, as the NAFNet and Restormer papers do,
+and as many training steps as the AdaptIR paper uses for super-resolution. All tracks validate on simulated blur.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Denoising at σ = 30; the option `noise` selects how noisy images are stored: as 8-bit integers or as floats.
 
-Some papers use floats. With `noise=official`, noisy images are truncated to 8 bits in training and stored as floats in
-tests, as in AdaptIR's code. The option `train` selects the training sets. According to the text of the AdaptIR paper,
-training uses all four sets (DIV2K, Flickr2K, WED and BSD400); its Table 16 lists only two.
+Some papers store noisy images as floats. With `noise=official`, noisy images are truncated to 8 bits in training and
+stored as floats in tests, as in AdaptIR's code. The option `train` selects the training sets. According to the text of
+the AdaptIR paper, training uses all four sets (DIV2K, Flickr2K, WED and BSD400); Table 16 of the paper lists only two.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The paper track trains on the 1,800 pairs of RainTrainH, each used 4 times per epoch, or, with `train=Rain13K`, on
 Rain13K.
-Validation uses photographs from neither set, with simulated streaks.
+Validation uses photographs from neither RainTrainH nor Rain13K, with simulated streaks.
 """
 
 from __future__ import annotations

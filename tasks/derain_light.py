@@ -1,7 +1,7 @@
 """Removal of light rain streaks.
 
 The paper track trains on the 200 pairs of RainTrainL, each used 24 times per epoch, or on Rain13K with `train=Rain13K`.
-Validation uses photographs from neither set, with simulated streaks.
+Validation uses photographs from neither RainTrainL nor Rain13K, with simulated streaks.
 """
 
 from __future__ import annotations

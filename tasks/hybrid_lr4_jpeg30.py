@@ -1,8 +1,8 @@
 """×4 super-resolution of images that are downscaled, rounded to 8 bits and then compressed as JPEG.
 
-The option `jpeg` selects what is compressed in training: `whole` images or single `patches`. Test images are always
-compressed whole. `swapped` exchanges red and blue before compressing whole images. `official` does so before
-compressing patches, as AdaptIR's code does.
+The option `jpeg` selects how training images are compressed: `whole` compresses whole images and `patches` compresses
+single patches. Test images are always compressed whole. `swapped` exchanges red and blue before compressing whole
+images. `official` exchanges red and blue before compressing patches, as AdaptIR's code does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """×4 super-resolution of images that are downscaled, rounded to 8 bits and then corrupted with noise of σ = 30.
 
-The option `noise` selects how noisy images are stored. AdaptIR's code truncates them to 8 bits in training and in
-tests.
+The option `noise` selects how noisy images are stored. AdaptIR's code truncates noisy images to 8 bits in
+training and in tests.
 """
 
 from __future__ import annotations

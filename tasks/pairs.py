@@ -42,7 +42,7 @@ class Pairs(Family):
         return self._task(f"{name}-{content}" + (f":x{scale}" if scale > 1 else ""), data)
 
     def recall(self, name: str) -> Task:
-        """Return the task whose name is stored in a record; it has no images."""
+        """Return the task whose name is stored in a record; the task has no images."""
         return self._task(name, None)
 
     def _task(self, name: str, data: Data | None) -> Task:

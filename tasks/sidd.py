@@ -1,8 +1,8 @@
 """Denoising of camera images: simulated noise on the demo track, PolyU on the open track and SIDD on the paper track.
 
-The AdaptIR paper states neither its training length on SIDD nor whether it scored rounded images. Here, training takes
-as many steps as for super-resolution, and images are scored both rounded to 8 bits (`rgb`) and unrounded (`rgb-float`);
-the two scores differ by up to 0.26 dB.
+The AdaptIR paper states neither its training length on SIDD nor whether it scored rounded images. In petlir,
+training on SIDD takes as many steps as super-resolution, and test images are scored both rounded to 8 bits (`rgb`) and
+unrounded (`rgb-float`); the two scores differ by up to 0.26 dB.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear or logarithmic axis from the value `low`, drawn at `start`, to `high`, at `stop` (both in SVG units)."""
+    """A linear or logarithmic axis, with the value `low` at the position `start` and `high` at `stop`, in SVG units."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
-        """Round values within the range of the axis; at least three on a linear axis."""
+        """The round values at which ticks are drawn; a linear axis has at least three ticks."""
         return self._decades() if self.log else self._even()
 
     def _even(self) -> list[float]:
@@ -44,10 +44,10 @@ class Axis:
 
 
 def spanning(values: Iterable[float], start: float, stop: float, log: bool = False) -> Axis:
-    """Return an axis with a small margin around its values.
+    """Return an axis that spans the values, with a small margin at both ends.
 
     Args:
-        values: finite values, positive on a logarithmic axis; at least one.
+        values: at least one finite value; for a logarithmic axis, all values must be positive.
         start: the position of the low end, in SVG units.
         stop: the position of the high end, in SVG units.
         log: whether the axis is logarithmic.
@@ -61,11 +61,11 @@ def spanning(values: Iterable[float], start: float, stop: float, log: bool = Fal
 
 
 def band(places: Sequence[tuple[float, Sequence[float]]], y: Axis) -> str:
-    """Return the polygon from the lowest to the highest value at each position; empty if no position has two values.
+    """Return a polygon from the lowest to the highest value at each position; empty if no position has two values.
 
     Args:
-        places: positions in SVG units along the other axis, in order, with their values.
-        y: the axis of the values.
+        places: positions along the horizontal axis in SVG units, in order, each with the values at this position.
+        y: the vertical axis, which shows the values.
     """
     if all(len(values) < 2 for _, values in places):
         return ""

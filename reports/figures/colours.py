@@ -13,12 +13,12 @@ DASHES = 4
 
 
 def hues(names: Sequence[str]) -> dict[str, str]:
-    """Return the style classes of each name: a hue and a dash pattern."""
+    """Return the CSS classes of each name: a hue and a dash pattern."""
     return {name: f"hue-{place % HUES} dash-{place // HUES}" for place, name in enumerate(names)}
 
 
 def classes(records: Sequence[Record]) -> dict[str, str]:
-    """Return the style classes of each trained label, which are the same in every plot."""
+    """Return the CSS classes of each trained method's label; a label has the same classes in every plot."""
     kinds = {record.cell.label: kind_of(record) for record in records}
     methods = {record.cell.label: record.cell.method for record in records}
     petl = sorted(label for label, kind in kinds.items() if kind == "petl")

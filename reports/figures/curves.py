@@ -1,4 +1,4 @@
-"""Training curves: loss over steps, a plot for each task, with a band over the seeds of a method."""
+"""Training curves: a plot of loss over steps for each task, with a band over the seeds of each method."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class MethodCurve:
     """The training curve of one method.
 
     Attributes:
-        last: mean loss over seeds at the last point.
-        points: the polyline of the means over seeds.
-        band: the polygon from the lowest to the highest seed; empty if there is only one seed.
+        last: mean loss over seeds at the last step of the curve.
+        points: the polyline of the mean loss over seeds.
+        band: the polygon that spans the lowest to the highest loss of a seed; empty if there is only one seed.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Curves:
 
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
-    """Return a plot for each task on which any method of a table was trained."""
+    """Return a plot of training curves for each task on which a method was trained."""
     trained = [record for record in members if len(record.curve) > 1]
     tasks = sorted({record.cell.task for record in trained})
     return [_plot(task, [r for r in trained if r.cell.task == task], colours) for task in tasks]
@@ -63,7 +63,7 @@ def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> C
 
 
 def _series(records: Sequence[Record]) -> Series:
-    """Return the losses at the steps that all seeds share; if there are no such steps, all losses."""
+    """Return the losses at the steps that all seeds share, or at all steps if the seeds share none."""
     found: dict[int, list[float]] = {}
     for record in records:
         for point in record.curve:

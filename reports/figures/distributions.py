@@ -1,4 +1,4 @@
-"""Distributions of each method's gains over images, and the images on which methods differ most."""
+"""Distributions of each method's per-image gains, and the images on which methods differ most."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from petlir.reports.results import FROZEN, INPUT
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 MOST = 8
-"""The maximum number of listed images on which methods differ most."""
+"""The maximum length of the list of images on which methods differ most."""
 TICK = 5
 """Half the height of an image's tick, in SVG units."""
 
@@ -38,12 +38,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The gains of all methods in one column: dB over `base` on each image, averaged over seeds.
+    """The gain of every method over `base` on each image of one column, in dB, averaged over seeds.
 
     Attributes:
-        name: set, protocol and budget.
+        name: the test set and the protocol of the column.
         base: `frozen`, or the label of the degraded image if the frozen network was not run.
-        rows: the methods by decreasing median gain, which is not a ranking.
+        rows: the methods, sorted by decreasing median gain; this order is not a ranking.
     """
 
     name: str
@@ -73,19 +73,19 @@ class Contested:
 
 
 def per_image(rows: ColumnScores) -> tuple[list[str], list[str], Scores]:
-    """Return the images, the labels, and the images×labels PSNR in dB, averaged over seeds; NaN if it is infinite."""
+    """Return the images, the labels, and the images×labels PSNR in dB, averaged over seeds; an infinite PSNR is NaN."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
     table = means(rows.psnr, (image, label), (len(images), len(labels)))
     return [*map(str, images)], [*map(str, labels)], np.where(np.isinf(table), np.nan, table)
 
 
 def distribution(name: str, rows: ColumnScores, colours: Mapping[str, str]) -> Distribution | None:
-    """Return the gains of the methods in one column; None if no method has a gain.
+    """Return the gains of the methods in one column; None if no method has a finite gain.
 
     Args:
         name: the name of the column.
         rows: the scores of the column.
-        colours: the style of each trained label.
+        colours: the CSS classes of each trained method's label.
     """
     images, labels, table = per_image(rows)
     base = FROZEN if FROZEN in labels else INPUT
@@ -114,7 +114,7 @@ def contested(columns: Mapping[tuple[str, str], ColumnScores]) -> list[Contested
     """Return the images on which methods differ most, the largest spread first.
 
     Args:
-        columns: the scores of trained methods, by protocol and set.
+        columns: the scores of trained methods, by protocol and test set.
     """
     found: list[Contested] = []
     for (protocol, set_), rows in sorted(columns.items(), key=itemgetter(0)):

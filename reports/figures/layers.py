@@ -1,4 +1,4 @@
-"""Values of a network's tensors or projections, in the order of computation."""
+"""Plots of one value for each tensor or projection of a network, in the order of computation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from petlir.reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 
 @dataclass(frozen=True)
 class Region:
-    """Adjacent layers of one part of the network, from `left` to `right` in SVG units."""
+    """Adjacent layers of one part of the network, drawn from `left` to `right` in SVG units."""
 
     name: str
     left: float
@@ -24,14 +24,14 @@ class Region:
 
 @dataclass(frozen=True)
 class Layers:
-    """The values of all layers of one cell.
+    """The plot of one cell, with the values of all layers.
 
     Attributes:
         label: the label of the cell's method.
         task: the task of the cell.
-        y: the axis of the values.
+        y: the vertical axis, which shows the values.
         regions: the parts of the network, from left to right.
-        marks: the SVG path of the dots or bars of each style-sheet class.
+        marks: for each combination of CSS classes, the SVG path of its dots or bars.
         width: width of a bar, in SVG units; 0 for dots.
     """
 
@@ -44,9 +44,9 @@ class Layers:
 
 
 def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
-    """Return the style of each kind of tensor, and a plot for each fully fine-tuned cell with a dot for every tensor.
+    """Return the CSS classes of each kind of tensor, and a plot for each fully fine-tuned cell.
 
-    The axis is logarithmic, so tensors that contribute nothing have no dot.
+    Each tensor is drawn as a dot. The vertical axis is logarithmic, so tensors that contribute nothing have no dot.
     """
     tensors = rows[(rows.level == "tensor") & (rows["mean"] > 0) & rows.kind.notna()]
     colours = hues(sorted(tensors.kind.unique()))
@@ -54,9 +54,9 @@ def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
 
 
 def ranks(rows: pd.DataFrame) -> list[Layers]:
-    """Return a plot for each cell, with a bar for every projection.
+    """Return a plot of ranks for each cell, with a bar for every projection.
 
-    Labels with a single rank and the same projections on every task are left out.
+    A method is left out if all its nonzero ranks are equal and its ranks are the same on every task.
     """
     found = rows[rows.level == "rank"]
     labels = [label for label, one in found.groupby("label", sort=False) if _differ(one)]
@@ -87,7 +87,7 @@ def _bars(label: str, task: str, rows: pd.DataFrame) -> Layers:
 
 
 def _along(rows: pd.DataFrame) -> Axis:
-    """Return the axis along the rows, with a margin of half a position at both ends."""
+    """Return the horizontal axis, with a position for each row and a margin of half a position at both ends."""
     return Axis(-0.5, len(rows) - 0.5, LEFT, RIGHT)
 
 

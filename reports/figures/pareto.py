@@ -16,13 +16,13 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 740, 16, 356
 LINE = 15
 """Height of a label in SVG units."""
 LETTER, LONGEST = 6.8, 28
-"""Width of a letter in SVG units, and the maximum length of a label shown in full."""
+"""Width of a letter in SVG units, and the maximum number of letters of a label shown in full."""
 APART = 24
 """The horizontal offset, in SVG units, of a label that does not fit next to its point."""
 STEPS = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
-"""The vertical offsets to try for a label that does not fit next to its point, in lines; positive is downwards."""
+"""The vertical offsets, in lines of text, to try for a label that does not fit next to its point; positive is down."""
 NARROWEST = 0.2
-"""The distance in dB: a baseline that is at most this far from the gains of the methods is always drawn."""
+"""The distance in dB: a baseline at most this far from the methods' range of gains is always drawn."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Box:
     bottom: float
 
     def hits(self, others: Iterable[Box]) -> bool:
-        """Return whether the box overlaps any of the others."""
+        """Return whether the box overlaps any of the other boxes."""
         return any(
             self.left < o.right and o.left < self.right and self.top < o.bottom and o.top < self.bottom for o in others
         )
@@ -43,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Text:
-    """A label and its position; `leader` is the line to its point if the two are apart."""
+    """A label and its position; `leader` is the line to the label's point if the label is not next to the point."""
 
     shown: str
     x: float
@@ -58,8 +58,8 @@ class Scale:
     """The cost axis of a plot.
 
     Attributes:
-        part: the field of `MedianCosts` with the cost.
-        title: the title, with the unit.
+        part: the name of the field of `MedianCosts` that holds the cost.
+        title: the title of the axis, with the unit.
         unit: the name of the template filter that formats a value.
     """
 
@@ -79,7 +79,7 @@ SCALES = (
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """A method in the plot: its cost, its gain in dB, its position, and its displayed label if there is room."""
+    """A method in the plot: its cost, its gain in dB, its position, and its label if there is room for the label."""
 
     label: str
     method: str
@@ -94,7 +94,7 @@ class ParetoPoint:
 
 @dataclass(frozen=True)
 class BaselineLine:
-    """An untrained baseline: a horizontal line, with the height of its label."""
+    """The horizontal line of an untrained baseline, with the vertical position of its label."""
 
     label: str
     gain: float
@@ -104,10 +104,10 @@ class BaselineLine:
 
 @dataclass(frozen=True)
 class Plot:
-    """Gains on tasks against a cost.
+    """A plot of the methods' gains on tasks against a cost.
 
-    `sizes` are the lines that connect the sizes of each method. `frontier` is empty if nothing may be ranked. Baselines
-    far from every method would flatten the plot; they are not drawn, but named in `beyond`.
+    `sizes` are the lines that connect the sizes of each method. `frontier` is empty if no method may be ranked.
+    Baselines far from every method would flatten the plot; they are not drawn, but named in `beyond`.
     """
 
     title: str
@@ -124,9 +124,10 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """Return plots of the mean gains over the seen, related or unseen tasks against each cost, most points first.
+    """Return plots of the mean gains on the seen, related or unseen tasks against each cost.
 
-    Each task contributes the mean over its headline columns, so that all tasks have the same weight.
+    Plots with the most points come first. Each task contributes the mean over its headline columns, so that all tasks
+    have the same weight.
     """
     kinds: dict[str, list[list[int]]] = {}
     for places in table.headlines.values():
@@ -137,7 +138,7 @@ def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
-    """Return a plot of every column of a task against each cost."""
+    """Return plots of the gains in each column of a task against each cost."""
     columns = [(index, column) for index, column in enumerate(table.columns) if column.set and column.task == task]
     titles = {index: ", ".join(filter(None, (c.set, c.protocol, c.budget))) for index, c in columns}
     made = [_plot(titles[index], table, [[index]], colours, scale) for scale in SCALES for index, _ in columns]
@@ -145,14 +146,17 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
-    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if a column lacks the gain."""
+    """Return the gain over the frozen network in dB, averaged over columns, then over tasks.
+
+    The result is None if the method has no gain in one of the columns.
+    """
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None
 
 
 def _cost(row: ResultRow, scale: Scale) -> float | None:
-    """Return a cost of a method; None if it was not measured, or if it is a time and the device was shared."""
+    """Return a cost of a method; None if the cost is unknown, or if it is a time and other work ran on the device."""
     found = getattr(row.costs, scale.part) if row.costs else None
     return None if scale.part == "step" and row.costs and not row.costs.exclusive else found
 
@@ -191,9 +195,9 @@ def _plot(
 
 
 def _near(lines: Mapping[str, float], gains: Sequence[float]) -> dict[str, float]:
-    """Return the baselines to draw: those no farther from the range of gains than twice the width of that range.
+    """Return the baselines to draw, whose distance from the range of gains is at most twice the width of the range.
 
-    The range includes 0, the gain of the frozen network.
+    The range of gains includes 0, the gain of the frozen network.
     """
     low, high = min(0.0, *gains), max(0.0, *gains)
     room = max(2 * (high - low), NARROWEST)
@@ -207,7 +211,7 @@ def _points(
     colours: Mapping[str, str],
     labelled: Sequence[Box],
 ) -> list[ParetoPoint]:
-    """Return the methods by decreasing gain; a label that overlaps other marks at every position is shown on hover."""
+    """Return methods by decreasing gain; a label that overlaps other marks at every position is shown only on hover."""
     places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
     taken = [*labelled, *(Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values())]
     points: list[ParetoPoint] = []
@@ -222,7 +226,7 @@ def _points(
 
 
 def _around(label: str, x: float, y: float) -> list[Text]:
-    """Return the positions to try for a label: right, left, above or below its point, then farther away with a line."""
+    """Return candidate positions of a label: next to, above or below its point, then farther away with a line."""
     shown = label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
     wide = LETTER * len(shown)
     texts = [
@@ -236,7 +240,7 @@ def _around(label: str, x: float, y: float) -> list[Text]:
 
 
 def _apart(shown: str, x: float, y: float, side: int, down: float) -> Text:
-    """Return a label `down` SVG units below its point, to the right (1) or left (-1), with a line to the point."""
+    """Return a label `down` SVG units below its point, on the right (1) or left (-1) side, with a line to the point."""
     wide, at, height = LETTER * len(shown), x + side * APART, y + down
     left = at if side > 0 else at - wide
     box = Box(left, height - 8, left + wide, height + 7)
@@ -249,7 +253,7 @@ def _beside(level: BaselineLine) -> Box:
 
 
 def _joined(points: Sequence[ParetoPoint]) -> tuple[tuple[str, str], ...]:
-    """Return, for each method with several sizes, the style and the line that connects the sizes."""
+    """Return, for each method with several sizes, the CSS class and the polyline that connects the sizes."""
     by_method: dict[str, list[ParetoPoint]] = {}
     for point in sorted(points, key=lambda point: point.cost):
         by_method.setdefault(point.method, []).append(point)

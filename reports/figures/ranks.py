@@ -20,7 +20,7 @@ MOST = 30
 
 @dataclass(frozen=True)
 class RankRange:
-    """A method in a strip: its mean PSNR, its rank by this mean, and its best and worst possible ranks."""
+    """A method in a plot of ranks: its mean PSNR, its rank by this mean, and its best and worst possible ranks."""
 
     label: str
     colour: str
@@ -33,11 +33,11 @@ class RankRange:
 
 @dataclass(frozen=True)
 class Strip:
-    """The ranks of the methods in a column, sorted by decreasing mean; with too many methods, `matrix` is empty.
+    """The ranks of the methods in a column, sorted by decreasing mean PSNR.
 
     Attributes:
-        matrix: for each pair of methods, in order, the fraction of scenes × seeds on which the first method wins; None
-            on the diagonal.
+        matrix: for each ordered pair of methods, the fraction of scenes × seeds on which the first method wins, and
+            None on the diagonal; the matrix is empty if the column has more than `MOST` methods.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Lost:
-    """The regret of a method in dB: in each column, and its mean and maximum over columns, with intervals."""
+    """The regret of a method in dB in each column, and the mean and the maximum over columns with their intervals."""
 
     label: str
     colour: str
@@ -64,12 +64,12 @@ class Lost:
 
 @dataclass(frozen=True)
 class Regrets:
-    """The regrets of methods of equal size over the ranked columns of a table, sorted by increasing mean.
+    """The regrets of methods of equal size over the ranked columns of a table, sorted by increasing mean regret.
 
     Attributes:
         columns: names of the columns.
         intervals: whether there are enough scenes and seeds to show intervals.
-        left_out: methods that have another size or are not ranked in all of these columns.
+        left_out: methods that have another size or are not ranked in all columns of the figure.
     """
 
     columns: tuple[str, ...]
@@ -81,7 +81,7 @@ class Regrets:
 
 
 def strips(table: Table, colours: Mapping[str, str]) -> list[Strip]:
-    """Return the ranks of each ranked column."""
+    """Return the ranks of the methods in each ranked column."""
     return [_strip(column, column.ranking, colours) for column in table.columns if column.ranking]
 
 
@@ -111,7 +111,7 @@ def name(column: Column) -> str:
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
     """Return the regret of each method relative to the best method of equal size on each task.
 
-    The result is None if fewer than two tasks or two methods are ranked.
+    The result is None if fewer than two tasks or fewer than two methods are ranked.
     """
     ranked = _one_a_task(table)
     alike = equal_sizes({row.label: row.costs.trainable for row in table.rows if row.kind == "petl" and row.costs})

@@ -12,7 +12,7 @@ from petlir.reports.figures.colours import hues
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 460, 150, 446, 10, 22
 ADDED = "added"
-"""The name of the sum of everything that a method adds, which is not a branch."""
+"""The name under which an analysis lists the sum of everything that a method adds; this sum is not a branch."""
 GATE = " gate"
 
 
@@ -27,13 +27,13 @@ class Answers:
 
 @dataclass(frozen=True)
 class Strengths:
-    """The strengths of the branches of one label, or of its gates.
+    """The strengths of the branches of one method, or of the gates of the method.
 
     Attributes:
-        title: the label, with `branches` or `gates`.
+        title: the method's label, followed by `branches` or `gates`.
         x: the axis of the strengths, which starts at 0.
         bottom: the vertical position of the axis, in SVG units.
-        colours: the style of each branch.
+        colours: the CSS classes of each branch.
         rows: the tasks, with the position and the strength of each branch.
     """
 
@@ -45,7 +45,7 @@ class Strengths:
 
 
 def strengths(rows: pd.DataFrame) -> list[Strengths]:
-    """Return, for each label that has branches or gates, a figure of its branches and one of its gates."""
+    """Return a figure of the branches and a figure of the gates of each method that has branches or gates."""
     found = []
     own = rows[rows.branch != ADDED]
     for label, one in own.groupby("label", sort=False):

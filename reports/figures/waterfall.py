@@ -18,7 +18,7 @@ MIB = 2.0**20
 
 @dataclass(frozen=True)
 class Fall:
-    """The bar of one memory component: the method's bytes minus those of full fine-tuning, and the bar's position."""
+    """The bar of one memory component: the method's bytes minus full fine-tuning's bytes, and the bar's position."""
 
     part: str
     change: float
@@ -29,7 +29,7 @@ class Fall:
 
 @dataclass(frozen=True)
 class Falls:
-    """One method: its total memory in bytes, and the bars that lead from full fine-tuning's total to it."""
+    """One method: its total memory in bytes, and the bars from full fine-tuning's total to the method's total."""
 
     label: str
     total: float
@@ -39,7 +39,7 @@ class Falls:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """All methods of a table over an axis in MiB; `start` is full fine-tuning's total in bytes."""
+    """The bars of all methods of a table on an axis in MiB; `start` is full fine-tuning's total memory in bytes."""
 
     start: float
     x: Axis
@@ -48,9 +48,9 @@ class Waterfall:
 
 
 def waterfall(table: Table) -> Waterfall | None:
-    """Return the differences in memory between full fine-tuning and each PETL method.
+    """Return the differences in training memory between full fine-tuning and each PETL method.
 
-    The result is None if the table lacks the costs of full fine-tuning or of every PETL method.
+    The result is None if the table lacks the costs of full fine-tuning, or if no PETL method in the table has costs.
     """
     full = table.row(FULL)
     memories = {row.label: row.costs.memory for row in table.rows if row.costs and row.kind == "petl"}

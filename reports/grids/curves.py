@@ -1,4 +1,4 @@
-"""Curves of a named grid: means over seeds, with a band from the lowest to the highest seed."""
+"""Curves of a named grid: the mean PSNR over seeds, with a band from the lowest to the highest PSNR of a seed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from petlir.reports.grids.points import GridPoint
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
 FEW = 6
-"""The maximum number of positions that get a tick each; with more positions, ticks are at round values."""
+"""The maximum number of positions on the axis that each get a tick; with more positions, ticks are at round values."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A series along the axis.
+    """The curve of one series of points.
 
     Attributes:
         name: name of the series.
-        colour: style-sheet classes.
+        colour: the CSS classes of the curve.
         points: points in the order of the axis.
-        line: the polyline of the means, in SVG units.
-        band: the polygon from the lowest to the highest seed; empty if no point has two seeds.
+        line: the polyline of the mean PSNR over seeds, in SVG units.
+        band: the polygon from the lowest to the highest PSNR of a seed; empty if no point has two seeds.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class HorizontalLine:
-    """A horizontal line: a baseline without a position on the axis."""
+    """The horizontal line of a baseline, which has no position on the horizontal axis."""
 
     name: str
     mean: float
@@ -54,13 +54,13 @@ class FigureCurves:
 
     @property
     def ticks(self) -> list[float]:
-        """The positions of the points, if there are few; otherwise round values."""
+        """The positions of ticks: the positions of the points if at most `FEW` differ, and otherwise round values."""
         found = sorted({point.x for curve in self.curves for point in curve.points if point.x is not None})
         return found if len(found) <= FEW else self.x.ticks
 
 
 def drawing(found: Sequence[GridPoint], log: bool) -> FigureCurves | None:
-    """Return the curves of the points; None if no series has two positions on the axis."""
+    """Return the curves of the points; None if no series has two positions on the horizontal axis."""
     series = along(found)
     drawn = [point for some in series.values() for point in some]
     if not drawn:
@@ -88,7 +88,7 @@ def by_series(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
 
 
 def along(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
-    """Return the series of trained points that have several positions on the axis, each sorted along the axis."""
+    """Return the trained points of each series with several positions on the horizontal axis, sorted by position."""
     placed = {
         name: sorted((p for p in some if p.trained and p.x is not None), key=lambda p: p.x or 0.0)
         for name, some in by_series(found).items()

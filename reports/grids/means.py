@@ -1,4 +1,4 @@
-"""Means over tasks of the points of a named grid, for papers that plot such means."""
+"""Means over tasks of the points of a named grid, for papers that plot means over tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Figures = Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 def over_tasks(found: Figures) -> Iterator[tuple[FigureKey, list[GridPoint]]]:
     """Yield means over tasks, for each combination of budget, device, image set and regime with several tasks.
 
-    Only the points that all of these tasks share are included.
+    Only points that all tasks of a combination share are included.
 
     A point is the mean over tasks, computed separately for each seed, with the scores of each task under its headline
     protocol. A point is left out if its tasks have different numbers of seeds.

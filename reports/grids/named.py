@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
-"""The suffix of methods whose size the grid sets; their labels are unknown until their parameters are counted."""
+"""The suffix of a method whose size the grid sets; the method's label is unknown until its parameters are counted."""
 
 
 @dataclass(frozen=True)
 class NamedGrid:
-    """A grid of `results/grids` with a page.
+    """A grid in `results/grids` that has a page in the report.
 
     Attributes:
-        name: the name of its file.
-        title: its heading.
-        asked: the request in the file, i.e. the options of `petlir run`.
-        paper: short name of the paper whose claims it tests.
-        tables: tables of the paper whose values are shown next to the rows.
+        name: the name of the grid's file, without the extension.
+        title: the heading of the page.
+        asked: the request in the grid's file, i.e. the options of `petlir run`.
+        paper: short name of the paper whose claims the grid tests.
+        tables: the tables of the paper whose values are shown next to the grid's rows.
         along: the horizontal axis of curves: `parameters`, `images` or an option of the method; empty for a table.
         mean: whether the paper plots the mean over tasks.
         about: further notes for the reader.
@@ -60,7 +60,7 @@ class GridRecords:
 
     Attributes:
         grid: the grid.
-        records: its finished records.
+        records: the finished records of the grid's cells.
         missing: a line for each trained position without a finished record, with the reason if a record gives it.
         places: number of trained positions of the grid.
     """
@@ -72,10 +72,10 @@ class GridRecords:
 
 
 def named_grids(folder: Path = FOLDER) -> list[NamedGrid]:
-    """Return the grids of a folder whose file has a `page`.
+    """Read the grid files of a folder, and return the grids with an entry `page`.
 
     Raises:
-        PetlirError: a file is damaged.
+        PetlirError: a grid file is damaged.
     """
     return [one for path in sorted(folder.glob("*.json")) if (one := _read(path)) is not None]
 
@@ -92,7 +92,7 @@ def _read(path: Path) -> NamedGrid | None:
 
 
 class GridPart(NamedTuple):
-    """A group of cells: their track, their backbone, and the name of their task without its options."""
+    """A group of cells with the same track, backbone and task; `task` is the name of the task without its options."""
 
     track: str
     backbone: str
@@ -100,7 +100,7 @@ class GridPart(NamedTuple):
 
 
 def finished_parts(records: Iterable[Record]) -> set[GridPart]:
-    """Return the parts of a store with a finished cell."""
+    """Return the combinations of track, backbone and task that have a finished cell."""
     cells = (record.cell for record in records if record.state == "done")
     return {GridPart(cell.track, cell.backbone, _stem(cell.task)) for cell in cells}
 
@@ -117,12 +117,12 @@ def begun(one: NamedGrid, finished: Collection[GridPart]) -> bool:
 
 
 def _stem(task: str) -> str:
-    """Return the name of a task without its options, from a label or an item of a selection."""
+    """Return the name of a task without its options; `task` is a label or an item of a grid's list of tasks."""
     return task.partition("[")[0]
 
 
 def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRecords:
-    """Return the records of a grid's cells; seed and budget do not matter."""
+    """Return the records of a grid's cells, with any seed and any training budget."""
     wanted = dict(_places(one, plugins))
     mine: dict[GridPosition, list[Record]] = {place: [] for place in wanted}
     for record in records:
@@ -135,7 +135,7 @@ def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRec
 
 
 def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
-    """Yield every position of the grid, and whether anything is trained there."""
+    """Yield every position of the grid, and whether the method at this position is trained."""
     for asked in _requests(one):
         yield from _selected(asked, plugins)
 

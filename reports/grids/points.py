@@ -1,4 +1,4 @@
-"""Points of a named grid: means and seeds of each label, task and image set."""
+"""Points of a named grid: the mean PSNR of each seed for each label, task and image set."""
 
 from __future__ import annotations
 
@@ -39,13 +39,14 @@ class GridPoint:
     """The results of one label on one task and image set.
 
     Attributes:
-        series: the name of the point's curve: the label without the option on the axis, or the method if the axis is
-            `parameters`.
-        x: position on the axis; None if the point has no position.
-        seeds: for each seed, the mean PSNR over images in dB.
-        over_frozen: mean PSNR minus the mean PSNR of the frozen network, in dB; None if there is no frozen network.
+        series: the name of the point's curve: the label without the option that the axis shows, or the method if the
+            axis is `parameters`.
+        x: position on the horizontal axis; None if the point has no position on the horizontal axis.
+        seeds: for each seed, the mean PSNR in dB over images.
+        over_frozen: mean PSNR minus the mean PSNR of the frozen network, in dB; None if the frozen network was not
+            run.
         trainable: number of trainable parameters.
-        converged: whether all cells of the point converged in the doubling test; None if nothing is trained.
+        converged: whether all cells of the point converged in the doubling test; None for an untrained method.
         record: one of the records of the point.
     """
 
@@ -67,7 +68,7 @@ class GridPoint:
 
     @property
     def trained(self) -> bool:
-        """True if the method trains anything."""
+        """True if the method is trained."""
         return self.converged is not None
 
     @property
@@ -79,7 +80,7 @@ class GridPoint:
 def points(records: Sequence[Done], along: str) -> Iterator[tuple[FigureKey, list[GridPoint], pd.DataFrame]]:
     """Yield the key of each figure, its points under the headline protocol, and the scores of the points.
 
-    Points of untrained methods come before those of trained methods.
+    In each figure, points of untrained methods come first.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]
@@ -135,13 +136,16 @@ def _x(record: Done, along: str) -> float | None:
 
 
 def option(label: str, name: str) -> str | None:
-    """Return the value of an option, e.g. `16` for `images` in `low_light[images=16]`; None if the label lacks it."""
+    """Return the value of an option in a label; None if the label does not set the option.
+
+    In the label `low_light[images=16]`, the option `images` has the value `16`.
+    """
     match = re.search(rf"[\[;] ?{name}=([^;\]]*)", label)
     return match[1] if match else None
 
 
 def without(label: str, name: str) -> str:
-    """Return the label without the option of this name."""
+    """Return the label without the option called `name`."""
     stem, _, options = label.removesuffix("]").partition("[")
     kept = [part.strip() for part in options.split(";") if part.strip() and part.partition("=")[0].strip() != name]
     return f"{stem}[{'; '.join(kept)}]" if kept else stem

@@ -1,4 +1,4 @@
-"""Stored bytes over the number of tasks N: N networks, one network for all tasks, or one network and N adapters."""
+"""Stored bytes against the number of tasks N: N networks, one network for all tasks, or one network and N adapters."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from petlir.reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.tables import kind_of
 
 MOST = 12
-"""The maximum number of lines in a plot; with more labels, only the smallest label of each method is drawn."""
+"""The maximum number of lines in a plot; with more plans, only the smallest of each method and kind is drawn."""
 TASKS = 10
-"""The minimum number of tasks on the axis."""
+"""The minimum length of the horizontal axis, in tasks."""
 BYTES = 4
-"""Bytes of a float32 parameter of the backbone."""
+"""The size in bytes of a backbone parameter, which is stored as float32."""
 MIB = 2.0**20
 EACH, ONE, SHARED = "N for N", "1 for N", "1 + N for N"
 
@@ -34,8 +34,8 @@ class StoragePlan:
         label: the label of the method.
         kind: a network for each task (`N for N`), a single network for all tasks (`1 for N`), or a single network with
             an adapter for each task (`1 + N for N`).
-        fixed: bytes independent of N.
-        each: additional bytes for each task.
+        fixed: stored bytes that do not depend on N.
+        each: additional stored bytes for each task.
     """
 
     label: str
@@ -50,7 +50,7 @@ class StoragePlan:
 
     @property
     def name(self) -> str:
-        """The label and the kind, for display."""
+        """The displayed name of the plan: the method's label and the kind."""
         return f"{self.label} ({self.kind})"
 
 
@@ -60,9 +60,9 @@ class Stored:
 
     Attributes:
         backbone: the name of the backbone.
-        plans: all plans, by decreasing bytes for the largest number of tasks.
-        tasks: the largest number of tasks.
-        lines: for each drawn plan, its name, style-sheet classes and polyline.
+        plans: all plans, sorted by decreasing bytes for the largest number of tasks.
+        tasks: the largest number of tasks on the horizontal axis.
+        lines: for each drawn plan, its name, CSS classes and polyline.
     """
 
     backbone: str
@@ -74,13 +74,13 @@ class Stored:
 
     @property
     def sentence(self) -> str:
-        """A caption on the storage of each kind of plan, and the number of tasks from which adapters save storage."""
+        """A caption on each plan's stored bytes, and on the number of tasks from which adapters save storage."""
         ends = [
             f"{kind}: {size(min(found))}" + (f" to {size(max(found))}" if len(found) > 1 else "")
             for kind in (EACH, ONE, SHARED)
             if (found := [plan.bytes(self.tasks) for plan in self.plans if plan.kind == kind])
         ]
-        return f"For {self.tasks} tasks on {self.backbone}: {'; '.join(ends)}.{self._crossing()}"
+        return f"Storage for {self.tasks} tasks on {self.backbone}: {'; '.join(ends)}.{self._crossing()}"
 
     def _crossing(self) -> str:
         whole = next((plan for plan in self.plans if plan.kind == EACH), None)
@@ -122,7 +122,7 @@ def _stored(backbone: str, records: Sequence[Done]) -> Stored | None:
 
 
 def _plans(records: Sequence[Done], network: float) -> list[StoragePlan]:
-    """Return the storage plans of each label: for single tasks, and for a mixture of tasks if it was trained on one."""
+    """Return a storage plan for each label trained on single tasks and for each label trained on a mixture of tasks."""
     by_place: dict[tuple[str, str, bool], list[Done]] = {}
     for record in records:
         cell = record.cell
@@ -148,7 +148,7 @@ def _pieces(record: Done) -> int:
 
 
 def csv(found: Sequence[Stored]) -> str:
-    """Return a row for each plan and number of tasks, as CSV."""
+    """Return the stored bytes of each plan and number of tasks as CSV."""
     rows = [
         {"backbone": one.backbone, "label": plan.label, "kind": plan.kind, "tasks": n, "bytes": round(plan.bytes(n))}
         for one in found

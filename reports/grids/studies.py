@@ -22,7 +22,7 @@ from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, begun, fi
 from petlir.reports.grids.points import PARAMETERS, FigureKey, GridPoint, points
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
-"""Titles of the axes; the axis of an option is titled with the name of the option."""
+"""Titles of horizontal axes; an axis that shows an option of a method has the option's name as its title."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Figure:
     """The points of one budget, regime and device on one task and image set.
 
     Attributes:
-        place: the shared conditions.
+        place: the conditions that all points share.
         points: the points, in the order of the grid.
-        drawing: the curves; None for a table.
-        published: by label, the paper's mean PSNR over its sets in dB; empty without published results.
+        drawing: the curves; None if the figure is a table.
+        published: for each label, the paper's mean PSNR in dB over its image sets; empty without published results.
         source: the source of the published results, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
-        sentences: captions.
+        sentences: the captions below the figure.
     """
 
     place: FigureKey
@@ -58,9 +58,9 @@ class GridPage:
 
     Attributes:
         grid: the grid.
-        figures: the figures of its records.
+        figures: the figures made from the grid's records.
         missing: a line for each trained cell without a result.
-        places: number of trained cells of the grid; cells that differ only in the seed count once.
+        places: number of trained cells of the grid, where cells that differ only in their seeds are counted once.
     """
 
     grid: NamedGrid
@@ -70,12 +70,12 @@ class GridPage:
 
     @property
     def axis(self) -> str:
-        """The title of the axis of the curves."""
+        """The title of the curves' horizontal axis."""
         return AXES.get(self.grid.along, self.grid.along)
 
     @property
     def csv(self) -> str:
-        """The data of all figures: a row for each point."""
+        """The data of all figures as CSV, with a row for each point."""
         rows = [_row(self.grid, figure, point) for figure in self.figures for point in figure.points]
         return csv_text(pd.DataFrame(rows))
 
@@ -88,12 +88,12 @@ def studies(
 ) -> list[GridPage]:
     """Return a page for each named grid with results for at least half of its trained cells.
 
-    The plugins to which grids refer are imported only if a part of a grid has a result.
+    Plugins are imported only if at least one grid has a result.
 
     Args:
         records: the records of a store.
         published: the claims of papers.
-        warn: receives a line for each grid that cannot be read; such grids are left out.
+        warn: receives a line for each grid that is left out; if a grid file is damaged, all grids are left out.
         folder: the folder of the grids.
     """
     finished = finished_parts(records)
@@ -147,9 +147,9 @@ def _means(one: NamedGrid, made: Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 def _published(
     one: NamedGrid, task: str, some: Sequence[GridPoint], known: Sequence[Claim]
 ) -> tuple[dict[str, float], list[str]]:
-    """Return, by label, the published mean over the sets of the grid's first table, and the names of these sets.
+    """Return each label's published mean PSNR over the image sets of the grid's first table, and the names of the sets.
 
-    Later tables supply the labels that the first table lacks.
+    Labels that the first table lacks are taken from later tables.
     """
     tables = [[c for c in known if (c.paper, c.table, c.task) == (one.paper, t, task)] for t in one.tables]
     sets = list(dict.fromkeys(claim.set for claim in tables[0])) if tables else []

@@ -1,6 +1,6 @@
 """The pages of a report, with their paths, templates and values.
 
-Modules of this folder with a function `pages(context)` contribute the pages that it yields.
+Each module of this folder that has a function `pages(context)` contributes the pages that the function yields.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OWN = (tasks, methods, backbones, claims, grids, single_runs)
 
 
 def pages(context: ReportContext, images: Path) -> list[Page]:
-    """Return all pages, the first page last because it lists the problems found while building the others.
+    """Return all pages; the first page comes last because it lists the problems found while building the other pages.
 
     Args:
         context: the report context.

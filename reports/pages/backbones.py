@@ -12,7 +12,7 @@ from petlir.reports.pages.page import Page
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """Yield a page for each backbone, and the list of backbones."""
+    """Yield a page for each backbone, and a page that lists the backbones."""
     names = context.names("backbone")
     found = {name: _values(context, name) for name in names}
     for name in names:
@@ -38,5 +38,5 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def _card(name: str, used: list[str]) -> Card | None:
-    """Return the card of the weights from which all cells started; None for different or undescribed weights."""
+    """Return the card of the weights from which all cells started; None if weights differ or have no card."""
     return described(name, used[0]) if len(used) == 1 else None

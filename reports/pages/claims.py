@@ -1,4 +1,4 @@
-"""The page of each paper, which compares its results with those of the store, and the page of published orderings."""
+"""The page of each paper, with its results next to the store's results, and the page of published orderings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from petlir.reports.orderings import OrderingResult, statements
 from petlir.reports.pages.page import Page
 
 MOST = 200
-"""The maximum number of tested orderings on the page; the CSV file contains all of them."""
+"""The maximum number of tested orderings on the page; the CSV file contains all tested orderings."""
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """Yield a page for each paper, and the list of papers with the tested orderings."""
+    """Yield a page for each paper, and a page that lists the papers and the tested orderings."""
     found = by_paper(context.records, context.claims)
     titles = {task: context.title(task) for task in {one.claim.task for some in found.values() for one in some}}
     for paper, some in found.items():

@@ -1,4 +1,4 @@
-"""The first page: the answer and an image pair, each task's best method, the tables, quality over cost, and ranks."""
+"""The first page: a summary, an image pair, each task's best method, the tables, quality over cost, and ranks."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def page(context: ReportContext, gallery: Sequence[Shown], runs: RunPages, image
 
 
 def _leading(tables: Sequence[Table]) -> dict[str, str]:
-    """Return the titles of the tasks with a result; in a narrow window, the reader chooses which of them is shown."""
+    """Return the titles of the tasks with a result; in a narrow window, the reader chooses the task that is shown."""
     columns = (table.columns[place] for table in tables for place in table.leading)
     return {column.task: column.title for column in columns}
 
 
 def _reference(context: ReportContext | None) -> dict[str, object] | None:
-    """Return the values of the reference leaderboard; None if it is not shown or is empty."""
+    """Return the template values of the reference leaderboard; None if no leaderboard is given or it has no records."""
     if context is None or not context.records:
         return None
     main = headline(context.tables)

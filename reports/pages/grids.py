@@ -12,7 +12,7 @@ from petlir.reports.pages.page import Page
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """Yield a page and a file of points for each named grid in the store, and the list of grids."""
+    """Yield a page and a CSV file of points for each named grid in the store, and a page that lists the grids."""
     found = studies(context.records, context.claims, context.problems.append)
     for one in found:
         name = f"grids/{one.grid.name}"

@@ -1,4 +1,4 @@
-"""The card of each method: description, published settings, results, and a command to reproduce each row."""
+"""The page of each method: description, published settings, results, and a command to reproduce each result."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The cells of a label on a task that differ only in the seed.
+    """The result of a label on a task, from cells that differ only in the seed.
 
     Attributes:
         state: the state of the cells, or, if states differ, the number of finished cells.
-        psnr: mean over seeds of the mean over photographs, or over other images if there are none; None without a
-            finished cell.
-        command: the command that reproduces these cells.
+        psnr: mean PSNR in dB over seeds and photographs, or over other images if there are no photographs; None if no
+            cell is finished.
+        command: the shell command that reproduces the cells.
     """
 
     cell: RecordedCell
@@ -42,7 +42,7 @@ class MethodResult:
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """Yield a page for each method with a record, and the list of methods."""
+    """Yield a page for each method with a record, and a page that lists the methods."""
     names = context.names("method")
     for name in names:
         yield Page(links.page("methods", name), "method.html.j2", _values(context, name))
@@ -63,7 +63,7 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def lines(records: Sequence[Record]) -> list[MethodResult]:
-    """Return the rows of a method's card, sorted by backbone, label and task."""
+    """Return the results on a method's page, sorted by backbone, label and task."""
     by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         by_cell.setdefault(tuple(getattr(record.cell, part) for part in TRACKED), []).append(record)
@@ -88,7 +88,7 @@ def _line(found: Sequence[Record]) -> MethodResult:
 
 
 def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
-    """Return the first set of photographs, or else of other images, with its headline protocol, and the mean PSNR."""
+    """Return the first test set, preferably of photographs, with its headline protocol, and the mean PSNR on it."""
     scores = [table for record in done for table in record.tables]
     if not scores:
         return "", None
@@ -100,7 +100,7 @@ def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
 
 
 def command(found: Sequence[Record]) -> str:
-    """Return the shell command that runs these cells."""
+    """Return the shell command that runs the cells of the records."""
     cell = found[0].cell
     seeds = ",".join(str(seed) for seed in sorted({record.cell.seed for record in found}))
     words = ["petlir", "run", "-b", cell.backbone, "-m", cell.label, "-t", cell.task, "--track", cell.track]

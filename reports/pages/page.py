@@ -14,8 +14,8 @@ class Page:
     Attributes:
         path: the path relative to the root of the site.
         template: the file name of the template in `reports/templates`.
-        values: values for the template.
-        title: the title in the navigation bar; empty for a page that is only linked from other pages.
+        values: the values with which the template is rendered.
+        title: the title in the navigation bar; empty for a page that is not in the navigation bar.
         source: a file to copy unchanged instead of rendering a template.
     """
 
@@ -26,7 +26,7 @@ class Page:
     source: Path | None = None
 
     def within(self, navigation: Sequence[tuple[str, str]]) -> Page:
-        """Return the page with the navigation added to its values.
+        """Return a copy of the page with the navigation added to the template values.
 
         Args:
             navigation: titles and paths of the pages in the navigation.

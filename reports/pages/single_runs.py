@@ -1,4 +1,4 @@
-"""A page for each cell of a table: its scores, images, curve, command and records."""
+"""A page for each cell of a results table: its scores, images, training curve, command and records."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from petlir.reports.pages.methods import command
 from petlir.reports.pages.page import Page
 
 Place = tuple[Group, str, str]
-"""The group of a cell's table, the cell's label and its task."""
+"""A cell of a results table: the group of the table, the label of the method, and the task."""
 
 
 @dataclass(frozen=True)
 class ScoreMeans:
-    """The means of a run over the images of one set under one protocol, by metric; PSNR is None if it is infinite."""
+    """A run's mean scores over the images of one set under one protocol, by metric; None means infinite PSNR."""
 
     seed: int
     budget: str
@@ -42,7 +42,7 @@ class ScoreMeans:
 
 @dataclass(frozen=True)
 class RunPages:
-    """The pages of the cells of all tables."""
+    """The pages of all cells of the results tables."""
 
     records: Mapping[Place, Sequence[Record]]
 
@@ -56,7 +56,7 @@ class RunPages:
         return cls(found)
 
     def path(self, group: Group, label: str, task: str) -> str:
-        """Return the path of a cell's page, relative to the root of the site; empty if the cell has no record."""
+        """Return the path of a table cell's page, relative to the root of the site; empty if the cell has no record."""
         if (group, label, task) not in self.records:
             return ""
         name = f"{group.backbone} {label} {task} {group.track} {group.regime} {group.device}"
@@ -64,7 +64,7 @@ class RunPages:
 
 
 def pages(context: ReportContext, runs: RunPages, gallery: Sequence[Shown]) -> Iterator[Page]:
-    """Yield a page for each cell, and unchanged copies of its records."""
+    """Yield a page for each cell of a results table, and unchanged copies of the cell's records."""
     pictures = {(shown["group"], shown["task"]): shown["images"] for shown in gallery}
     copied: set[str] = set()
     store = Store(context.store)
@@ -95,7 +95,7 @@ def _labels(photograph: Photograph) -> set[str]:
 
 
 def _means(record: Record) -> Iterator[ScoreMeans]:
-    """Yield the means of a run, headline protocols first."""
+    """Yield the mean scores of a run on each test set; scores under headline protocols come first."""
     quoted = headlines(record)
     for table in sorted(record.tables, key=lambda table: table.protocol != quoted[table.set]):
         kept = table.differing()

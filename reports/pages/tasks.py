@@ -28,7 +28,7 @@ TRANSFERS = {
 
 
 def pages(context: ReportContext, gallery: Sequence[Shown], runs: RunPages) -> Iterator[Page]:
-    """Yield a page for each task, and the list of tasks."""
+    """Yield a page for each task, and a page that lists the tasks."""
     found = [(name, context.records_of("task", name)) for name in context.names("task")]
     for name, records in found:
         yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery, runs))
@@ -101,7 +101,7 @@ def _photograph(gallery: Sequence[Shown], group: Group, name: str) -> Photograph
 
 
 def _transfer(records: Sequence[Record]) -> str:
-    """Return the task's relation to the pre-training of each backbone, from the newest finished cell."""
+    """Return the task's relation to the pre-training of each backbone, as stated by the newest finished record."""
     done = sorted((record for record in records if record.state == "done"), key=lambda record: str(record.finished))
     known = {record.cell.backbone: record.cell.transfer for record in done}
     return ", ".join(TRANSFERS[transfer].format(backbone) for backbone, transfer in sorted(known.items()))

@@ -53,7 +53,7 @@ def test_the_latex_caption_names_the_protocols_and_what_is_bold(ranked):
     captions = [line for line in table(ranked, "latex").splitlines() if line.startswith(r"\caption")]
     assert captions
     assert all("photographs y-crop4" in line or "leaves-test y-crop4" in line for line in captions)
-    assert all("bold: best PETL method, or tied with it" in line for line in captions)
+    assert all("bold: the best PETL method or a method tied with it" in line for line in captions)
 
 
 def test_parquet_holds_what_csv_holds(store, tmp_path):

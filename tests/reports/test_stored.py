@@ -50,7 +50,7 @@ def test_the_sentence_says_from_where_pieces_need_less():
     """4000 + 200 N < 4200 N holds from N = 2 on, and 4000 + 1000 N < 4200 N as well; with 5000 N it never holds."""
     (one,) = stored(typed_all(RECORDS))
     assert one.sentence.startswith(
-        "For 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"
+        "Storage for 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"
     )
     assert one.sentence.endswith("Adapters save storage from 2 tasks on.")
     greedy = [*RECORDS, cell("huge", 5000)]

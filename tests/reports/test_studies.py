@@ -93,11 +93,11 @@ def test_rows_are_means_over_images_and_seeds_beside_the_papers():
     )
     assert figure.source == "AdaptIR, tables 7 and 1: Set5, Set14, Urban100"
     assert (
-        "Of 6 pairs of trained rows that AdaptIR also reports, 5 have the same order of means here as in the paper."
-        in figure.sentences
+        "Of 6 pairs of trained methods that AdaptIR also reports, "
+        "5 have the same order of mean PSNR here as in the paper." in figure.sentences
     )
     assert (
-        "Highest mean of the converged rows: adaptir[hidden=19]; significantly above every other row."
+        "Highest mean PSNR of the converged methods: adaptir[hidden=19]; significantly above every other method."
         in figure.sentences
     )
 
@@ -106,8 +106,8 @@ def test_what_contradicts_the_paper_is_said_as_it_is():
     figure = photographs(of("adaptir-placement", placed((22.0, 22.5, 23.0, 24.0))))
     assert figure.sentences[0].startswith("adaptir[hidden=19; position=after-attention] has the highest mean")
     assert (
-        "Of 6 pairs of trained rows that AdaptIR also reports, 1 has the same order of means here as in the paper."
-        in figure.sentences
+        "Of 6 pairs of trained methods that AdaptIR also reports, "
+        "1 has the same order of mean PSNR here as in the paper." in figure.sentences
     )
 
 
@@ -117,12 +117,13 @@ def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
     brief = placed((24.0, 23.5, 23.0, 22.0))
     for one in brief:
         one["smoke"] = True
-    assert "Smoke runs, too short to rank methods." in photographs(of("adaptir-placement", brief)).sentences
+    sentences = photographs(of("adaptir-placement", brief)).sentences
+    assert "These are smoke runs, which are too short to rank methods." in sentences
     rising = placed((24.0, 23.5, 23.0, 22.0))
     rising[1]["convergence"] = doubling(0.3)
     said = " ".join(photographs(of("adaptir-placement", rising)).sentences)
-    assert "Highest mean of the converged rows: adaptir[hidden=19; position=parallel-attention]" in said
-    assert "Left out because they had not converged: adaptir[hidden=19]." in said
+    assert "Highest mean PSNR of the converged methods: adaptir[hidden=19; position=parallel-attention]" in said
+    assert "Methods left out because they have not converged: adaptir[hidden=19]." in said
 
 
 def test_curves_stand_where_their_seeds_are():
@@ -137,7 +138,7 @@ def test_curves_stand_where_their_seeds_are():
     gains, rising, spread, *_ = figure.sentences
     assert "colora[budget=50] +4.00 dB (16 to 256)" in gains and "full-ft +3.00 dB" in gains
     assert rising == "Mean PSNR rises from each point to the next for scratch and colora[budget=50]; not for full-ft."
-    assert spread == "The seeds of one mean differ by up to 0.20 dB."
+    assert spread == "The mean PSNR differs between seeds by up to 0.20 dB."
 
 
 def test_the_mean_over_tasks_is_taken_seed_by_seed():
@@ -154,7 +155,7 @@ def test_the_mean_over_tasks_is_taken_seed_by_seed():
     for level, point in zip((21, 22, 23, 24, 25), curve.points, strict=True):
         assert point.seeds == pytest.approx((level, level + 0.1, level + 0.2 + 1.0))
         assert point.converged is (point.x != 64)
-    assert "Not converged at every point: scratch, full-ft and colora[budget=50]." in figure.sentences
+    assert "Curves with points that have not converged: scratch, full-ft and colora[budget=50]." in figure.sentences
     without = [one for one in records if not one["cell"]["task"].startswith("sidd[images=16]")]
     figure = photographs(of("data-scale", without), "mean")
     assert {point.x for curve in figure.drawing.curves for point in curve.points} == {32, 64, 128, 256}
@@ -175,7 +176,7 @@ def test_random_weights_are_compared_within_their_network():
         in said
     )
     assert any(
-        line.startswith("nafnet-nano: full-ft has the highest mean of the trained methods (15.02") for line in said
+        line.startswith("nafnet-nano: full-ft has the highest mean PSNR of the trained methods (15.02") for line in said
     )
     assert (len(page.missing), page.places) == (4, 12)
     assert "restormer-nano · full-ft · low_light: no record" in page.missing
