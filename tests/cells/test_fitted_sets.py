@@ -138,7 +138,7 @@ def test_what_weights_were_pre_trained_on_is_looked_at(lab):
 
 def test_exact_copies_are_allowed_too(lab, tmp_path, capsys):
     root = fill(tmp_path / "data")
-    save(root / "small-train" / "copy.png", draw([2, 0], 104, 112))
+    save(root / "small-train" / "copy.png", draw([2, 0], 56, 64))
     run = ["run", *asked(root, "-m", "lora", "--steps", "2", "--regime", "paper", "--store", tmp_path / "store")]
     options = ["--device", "cpu", "--no-report"]
     assert command(capsys, *run, *options)[0] == 2
