@@ -145,7 +145,7 @@ def adapt(
     for line in sentences:
         echo(line)
     echo(f"adapter: {found.adapter}")
-    echo(f"to use it: petlir restore IN OUT --adapter {found.adapter}")
+    echo(f"to use the adapter: petlir restore IN OUT --adapter {found.adapter}")
     return 0
 
 
