@@ -26,7 +26,7 @@ class CappedOutput(io.TextIOBase):
         self._target, self._left = target, LIMIT
 
     def write(self, text: str) -> int:
-        """Forward as much of the text as the limit allows."""
+        """Forward as much of the text as `LIMIT` allows."""
         if self._left > 0:
             self._target.write(text[: self._left])
             self._left -= len(text)

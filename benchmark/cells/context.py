@@ -71,8 +71,7 @@ class Context:
 
     @property
     def backbones(self) -> dict[str, Builder]:
-        """All backbones that a grid can name: networks, `NAME:none` without training, and `NAME:LABEL` with user
-        weights."""
+        """The backbones that a grid can name: networks, `NAME:none` (untrained), `NAME:LABEL` (with user weights)."""
         networks = self.plugins.backbones
         labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
