@@ -35,11 +35,11 @@ class CappedOutput(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush the target."""
+        """Flush the target stream."""
         self._target.flush()
 
     def fileno(self) -> int:
-        """Return the file descriptor of the target."""
+        """Return the file descriptor of the target stream."""
         return self._target.fileno()
 
 

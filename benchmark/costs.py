@@ -64,7 +64,7 @@ def count(network: nn.Module) -> Size:
 
 
 def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
-    """Return the memory needed to train `network` with AdamW; `activations` and `peak` are measured in bytes."""
+    """Return the memory needed to train `network` with AdamW; the arguments `activations` and `peak` are in bytes."""
     size = count(network)
     return Memory(
         weights=size.total_bytes + _nbytes(network.buffers()),
@@ -76,7 +76,7 @@ def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
 
 
 def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[Tensor] = ()) -> int:
-    """Return the bytes that autograd keeps between the forward and the backward pass.
+    """Return the number of bytes that autograd keeps between the forward and the backward pass.
 
     A storage is counted once and in full, even if several saved tensors share it.
 
@@ -204,8 +204,8 @@ class Peak:
     """Peak memory allocated on `device` inside `with Peak(device) as peak:`.
 
     Attributes:
-        bytes: peak memory in bytes, set after the block on a CUDA device; None on devices that do not report peak
-            memory reliably.
+        bytes: peak memory in bytes, set after the block on a CUDA device, or None on other devices, which do not report
+            peak memory reliably.
     """
 
     bytes: int | None = None

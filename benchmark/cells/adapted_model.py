@@ -61,9 +61,10 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
     """Load the pre-trained backbone and apply the cell's method.
 
     Args:
-        job: the cell, and the folders of the cells that this cell requires.
+        job: the job, with the cell and the folders of the cells that this cell requires.
         device: the device to which the model is moved.
-        stored: the cell's trained parameters, which the caller will load into the model; None if the cell is untrained.
+        stored: the cell's trained parameters, which the caller will load into the model, or None if the cell is
+            untrained.
 
     Raises:
         PetlirError: a required cell has no result, or the backbone's weights differ from the weights in the cell's key.

@@ -53,7 +53,7 @@ class Context:
         return _plugins(self.plugin_files, self.opened)
 
     def training(self, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
-        """Return the degraded and clean training images of a task on a track, degraded with this seed."""
+        """Return pairs of training images of a task on a track: degraded with this seed, and clean."""
         return _training(self, task, on, seed)
 
     def validation(self, task: str, on: str) -> list[ImagePair]:

@@ -66,9 +66,9 @@ def audit(
 
     Args:
         tasks: the tasks to audit.
-        track: `demo`, `open` or `paper`.
+        track: the name of the track: `demo`, `open` or `paper`.
         cards: cards of the pre-trained weights, by backbone name.
-        root: the data folder.
+        root: the folder of image sets.
 
     Raises:
         PetlirError: a task has no data for the track, or an image cannot be read.

@@ -22,7 +22,7 @@ class Job:
         kind: the kind of work: `cell` to process a cell, `trial` to try a learning rate, or `measure` to compute extra
             metrics of a finished cell.
         cell: the cell to process.
-        context: plugins and images.
+        context: the plugins and images with which the cell is processed.
         store: the store to which results are written.
         needs: folders of the finished cells that the cell requires, relative to the store.
         parts: the components of the cell's key or, for a trial, the selection context.

@@ -32,7 +32,7 @@ from petlir.benchmark.writing import write_json
 SEED = 1000
 """The seed of all trials, which differs from the seeds of reported results."""
 WHOLE = "whole"
-"""The name of the component of a half-length trial's job that holds the number of steps of full-length trials."""
+"""The key component of a half-length trial's job that states the number of steps of full-length trials."""
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:
@@ -41,7 +41,7 @@ def selection_key(cell: Cell, selection_context: str) -> str:
 
 
 def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
-    """Return the cell of a trial: with this learning rate, the seed of trials, and all or half of the steps."""
+    """Return the cell of a trial, with this learning rate, the seed of trials, and all or half of the steps."""
     return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
 
 
@@ -125,7 +125,7 @@ def _folder(store: Store) -> Path:
 
 
 def _half_folder(whole: int | str) -> str:
-    """Return the folder name of half-length trials, which are kept apart from full-length trials with as many steps."""
+    """Return the folder name of half-length trials, which differs from that of equally long full trials."""
     return f"half-of-{whole}"
 
 

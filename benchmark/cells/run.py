@@ -133,10 +133,10 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
     """Return the measured fields of a record: scores, curve, costs and digests.
 
     Args:
-        one: the trained network.
-        context: plugins and images.
-        work: the work folder.
-        store: the store, with the images that all cells of a task share.
+        one: the adapted model after training.
+        context: the plugins and images with which the cell is processed.
+        work: the cell's work folder.
+        store: the store, which holds the images that all cells of a task share.
         required: training time, in seconds, of the cells that this cell requires.
     """
     model, fitted, cell = one.model, one.fitted, one.model.cell

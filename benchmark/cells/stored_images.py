@@ -18,7 +18,7 @@ def store_deep(pairs: Sequence[ImagePair], shared: Path) -> None:
 
     Args:
         pairs: the test pairs; images with 16 bits per channel are float32 arrays on the scale 0..255.
-        shared: the folder for degraded and clean images, e.g. `SET/degraded/IMAGE.png`.
+        shared: the folder for degraded and clean images, named `SET/degraded/IMAGE.png` and `SET/clean/IMAGE.png`.
     """
     for pair in pairs:
         if pair.clean.dtype == np.uint8:

@@ -22,7 +22,7 @@ class Found:
     """The outcome of a search for the best adapter.
 
     Attributes:
-        records: the finished cells.
+        records: the records of the finished cells.
         best: the best trained cell, or None if no cell was finished.
         adapter: the folder of the exported adapter, or None if no cell was finished.
         interrupted: whether the user stopped the search.
@@ -76,7 +76,7 @@ class Asked:
 
 
 def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str], None]) -> Found:
-    """Search for the best adapter for a folder of image pairs, and export it; Ctrl-C exports the best adapter so far.
+    """Search for the best adapter for a folder of image pairs, and export it, even if Ctrl-C ends the search early.
 
     Args:
         asked: the settings of the search.

@@ -31,7 +31,7 @@ def pretrain(
     plugin: Plugin = None,
     device: Device = "auto",
 ) -> None:
-    """Pre-train a backbone on clean images that are degraded on the fly; an interrupted run resumes."""
+    """Pre-train a backbone on clean images that are degraded on the fly; an interrupted run resumes when repeated."""
     from petlir.benchmark.plugins import find
     from petlir.benchmark.pretraining.command import pretrain_backbone
 

@@ -25,7 +25,7 @@ class Finding:
     Attributes:
         name: the part that was checked.
         ok: whether the part passed the check.
-        about: what was found.
+        about: a description of the part, or of its fault.
     """
 
     name: str

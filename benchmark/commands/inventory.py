@@ -78,7 +78,7 @@ def params(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Count the trainable parameters of methods, and all parameters of the backbone."""
+    """Count, for each method, the trainable parameters and all parameters of the adapted backbone."""
     from petlir.benchmark.commands.listing import parameters
 
     show_rows(parameters(backbone, method or "*", published, plugin or []), as_json, _counted)

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def tasks(files: Sequence[Path]) -> list[Row]:
-    """Return the tasks and families of tasks."""
+    """Return the tasks and the task families."""
     found, families = _all_tasks(files)
     single = [
         {

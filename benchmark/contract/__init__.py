@@ -36,7 +36,7 @@ class CheckResult:
     """The outcome of checking one point of a contract.
 
     Attributes:
-        name: name of the check.
+        name: name of the contract point.
         passed: whether the method or backbone passes the check.
         detail: the fault, or the reason why the check was skipped, in one line; empty if the check is passed.
         applicable: whether the check was made; if not, `detail` is the reason, e.g. that the method does not support
@@ -81,7 +81,7 @@ def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Call
 
     Args:
         names: comma-separated names, or `*` for all families that declare a small size.
-        plugins: the available plugins; None for those that are installed.
+        plugins: the available plugins, or None for the installed plugins.
 
     Raises:
         PetlirError: a name is neither a backbone family nor a backbone.
@@ -100,7 +100,7 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
     Args:
         target: a method or a backbone family, see `target_of`.
         names: names of networks, see `networks`; ignored if the target is a backbone.
-        plugins: the available plugins; None for those that are installed.
+        plugins: the available plugins, or None for the installed plugins.
     """
     found = target_of(target, plugins)
     if isinstance(found, Method):
@@ -124,7 +124,7 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckRes
 
     Args:
         method: the method, with the options to check.
-        build: builder of a small network, by default an IPT; its weights may be random.
+        build: function that builds a small network, by default an IPT; the weights may be random.
     """
     return findings(ToyTrial(method, build))
 

@@ -71,7 +71,7 @@ def described(trial: BackboneTrial) -> str | None:
 
 
 def keys(trial: BackboneTrial) -> str | None:
-    """Check that another network with the saved weights gives the same outputs, and that a missing key is rejected."""
+    """Check that loading saved weights gives the same outputs, and that a state dict with a missing key is rejected."""
     expected = trial.outputs(network := trial.network())
     state = network.official_state_dict()
     other, third = trial.network(2), trial.network(2)

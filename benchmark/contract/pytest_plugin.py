@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
+    """Add the command-line options of the contract tests."""
     group = parser.getgroup("petlir")
     group.addoption(
         "--petlir-contract",
@@ -57,7 +57,7 @@ class ContractItem(pytest.Item):
         self.point, self.trial = point, trial
 
     def runtest(self) -> None:
-        """Check the point."""
+        """Check the contract point of this test."""
         from petlir.benchmark.contract import examine, unsupported
 
         finding = unsupported(self.trial) or examine(self.point, self.trial)
@@ -67,5 +67,5 @@ class ContractItem(pytest.Item):
             pytest.fail(finding.detail, pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Return the location of the test that pytest reports."""
+        """Return the path and the name of the test for pytest's report."""
         return self.path, None, self.name

@@ -150,7 +150,7 @@ class ToyTrial:
 
     Args:
         method: the method to check.
-        build: builder of a small network.
+        build: function that builds a small network.
         weights: the network's weights; by default the weights with which it is built.
         finished: stored tensors of required cells by method, task and seed; missing cells are trained.
 

@@ -1,4 +1,4 @@
-"""Comparison of the table of revisions with the code, and changes of the table."""
+"""Comparison of the table of revisions with the code, and changes to the table."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TOLERANCE = 1e-6
 """The largest difference in adapter weights or training curves at which two cells still count as equal."""
 CHECKOUT = (PACKAGE / "benchmark").resolve().parent
 BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
-"""The plugins of each type to train with if no plugin of this type depends on the changed file."""
+"""The default plugins of each type, which are trained if no plugin of this type depends on the changed file."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def prove(files: Sequence[str]) -> Iterator[tuple[list[str], str]]:
     depend, and whose old code is in the same commit, share one comparison.
 
     Args:
-        files: paths relative to the package, e.g. `methods/lora.py`.
+        files: paths relative to the package, such as `methods/lora.py`.
 
     Yields:
         For each comparison, the list of compared files and a sentence on the result.
