@@ -213,5 +213,5 @@ def _downloaded(source: str) -> Path:
     record = read_record(folder / RECORD)
     digest = record.digests.adapter if record.state == "done" else None
     if hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest() != digest:
-        raise PetlirError(f"{ADAPTER} of {source} differs from the adapter in the record: the SHA-256 does not match")
+        raise PetlirError(f"{ADAPTER} of {source} is not the adapter that its record names: the SHA-256 differs")
     return folder

@@ -87,7 +87,7 @@ def test_what_cannot_be_exported_is_said(cells, tmp_path):
         export_adapter(cells["frozen"], tmp_path / "mine", [PLUGIN])
     torn = shutil.copytree(cells["bitfit"], tmp_path / "torn")
     (torn / "adapter.safetensors").write_bytes(b"torn")
-    with pytest.raises(PetlirError, match="differs from the adapter in the record: the SHA-256 does not match"):
+    with pytest.raises(PetlirError, match="is not the adapter that its record names: the SHA-256 differs"):
         export_adapter(torn, tmp_path / "mine", [PLUGIN])
     assert not (tmp_path / "mine").exists()
 
