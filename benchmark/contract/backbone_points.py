@@ -31,7 +31,7 @@ class BackboneTrial:
         build: function that builds a small network with random weights.
 
     Attributes:
-        functions: the libraries' functions before the network is built.
+        functions: the library functions as they were before the network was built.
     """
 
     obstacle: str | None = None

@@ -112,7 +112,7 @@ def preserved(known: Attributes) -> Iterator[None]:
     """Restore random states, settings and replaced functions after the block; keep it from ending the process.
 
     Args:
-        known: the functions to restore, as returned by `functions`, which takes longer than many blocks.
+        known: the functions to restore, from an earlier call of `functions`, because the call is slow.
     """
     numbers, generator = np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()

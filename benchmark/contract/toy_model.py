@@ -155,7 +155,7 @@ class ToyTrial:
         finished: stored tensors of required cells by method, task and seed; missing cells are trained.
 
     Attributes:
-        functions: the libraries' functions before the method does anything.
+        functions: the library functions as they were before the method was applied.
     """
 
     def __init__(
