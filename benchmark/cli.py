@@ -48,7 +48,7 @@ UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 
 def main() -> None:
-    """Run the command line; a user error prints one line and exits with code 2."""
+    """Run the command line; on a user error, print one line and exit with code 2."""
     terminal.degrade_characters()
     try:
         code = app(standalone_mode=False)

@@ -26,7 +26,7 @@ class CappedOutput(io.TextIOBase):
         self._target, self._left = target, LIMIT
 
     def write(self, text: str) -> int:
-        """Forward as much of the text as the limit allows."""
+        """Forward as much of the text as `LIMIT` allows."""
         if self._left > 0:
             self._target.write(text[: self._left])
             self._left -= len(text)
@@ -35,11 +35,11 @@ class CappedOutput(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush the target."""
+        """Flush the target stream."""
         self._target.flush()
 
     def fileno(self) -> int:
-        """Return the file descriptor of the target."""
+        """Return the file descriptor of the target stream."""
         return self._target.fileno()
 
 

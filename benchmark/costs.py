@@ -1,4 +1,4 @@
-"""The costs of a method.
+"""The computational costs of a method: parameters, memory, FLOPs, time and energy.
 
 Parameter counts, bytes saved for the backward pass and FLOPs are exact and need no GPU. Times, peak memory and energy
 are measured.
@@ -31,14 +31,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory needed for training, in bytes by purpose.
+    """Memory needed for training, in bytes, broken down by purpose.
 
     Attributes:
         weights: parameters and buffers of the network.
         gradients: the gradient of each trainable parameter.
         optimizer: AdamW's two moments for each trainable parameter.
         activations: tensors saved for the backward pass of a step.
-        peak: measured peak of allocated memory; None if the device does not report it.
+        peak: measured peak of allocated memory, or None if the device does not report this peak.
     """
 
     weights: int
@@ -64,7 +64,7 @@ def count(network: nn.Module) -> Size:
 
 
 def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
-    """Return the memory needed to train `network` with AdamW; `activations` and `peak` are measured in bytes."""
+    """Return the memory needed to train `network` with AdamW; the arguments `activations` and `peak` are in bytes."""
     size = count(network)
     return Memory(
         weights=size.total_bytes + _nbytes(network.buffers()),
@@ -76,12 +76,12 @@ def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
 
 
 def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[Tensor] = ()) -> int:
-    """Return the bytes that autograd keeps between the forward and the backward pass.
+    """Return the number of bytes that autograd keeps between the forward and the backward pass.
 
     A storage is counted once and in full, even if several saved tensors share it.
 
     Args:
-        forward: computes a loss; may include its backward pass.
+        forward: function that computes a loss, and may also run the backward pass.
         leave_out: tensors that are in memory anyway, usually the network's parameters and buffers.
     """
     held = {_address(tensor) for tensor in leave_out}
@@ -99,11 +99,11 @@ def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[
 
 
 def flops_of_step(forward: Callable[[], Tensor]) -> int:
-    """Return the FLOPs of the forward and the backward pass of a loss; a multiply-add counts as 2.
+    """Return the FLOPs of the forward and the backward pass of a loss; a multiply-add counts as 2 FLOPs.
 
     Matrix products, convolutions and attention are counted by the formulas of `torch.utils.flop_counter`, and the
     gradients of convolutions by `_convolution_backward`. Element-wise operations and Fourier transforms are not
-    counted. The call leaves gradients in the network; `undisturbed` removes them.
+    counted. The call leaves gradients in the network, which `undisturbed` removes.
     """
     with _Flops() as counted:
         torch.autograd.backward(forward())
@@ -176,7 +176,7 @@ class StepTimer:
     """A timer for `with timer:` blocks; it waits for queued GPU work before it reads the clock.
 
     Attributes:
-        seconds: duration of each step, including warm-up.
+        seconds: duration of each step, including the warm-up steps.
         warm_up: number of initial steps that the summary excludes, because they load kernels and fill caches.
     """
 
@@ -195,7 +195,7 @@ class StepTimer:
             self.seconds.append(time.perf_counter() - self._started)
 
     def summary(self) -> StepSeconds | None:
-        """Return the median and 95th percentile after the warm-up; None if there are no later steps."""
+        """Return the median and 95th percentile of step times after the warm-up, or None without such steps."""
         steps = self.seconds[self.warm_up :]
         return StepSeconds(*np.quantile(steps, [0.5, 0.95]).tolist()) if steps else None
 
@@ -204,7 +204,8 @@ class Peak:
     """Peak memory allocated on `device` inside `with Peak(device) as peak:`.
 
     Attributes:
-        bytes: set after the block on a CUDA device; None on other devices, which do not report it reliably.
+        bytes: peak memory in bytes, set after the block on a CUDA device, or None on other devices, which do not report
+            peak memory reliably.
     """
 
     bytes: int | None = None
@@ -226,7 +227,7 @@ class Energy:
     """Energy that the whole board of `device` consumed inside `with Energy(device) as energy:`.
 
     Attributes:
-        joules: set after the block; None if NVML does not report it.
+        joules: energy in joules, set after the block, or None if NVML does not report the energy.
     """
 
     joules: float | None = None

@@ -1,1 +1,1 @@
-"""A worker's processing of a single cell."""
+"""The processing of a single cell by a worker process."""

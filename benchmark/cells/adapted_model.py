@@ -1,4 +1,4 @@
-"""The model of a cell: the pre-trained backbone with the method applied, on a device."""
+"""The model of a cell: the pre-trained backbone, adapted by the cell's method and moved to a compute device."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from petlir.benchmark.weights.loading import load
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """The network, method and task of a cell, with the network on a device.
+    """The method, the task and the adapted network of a cell; the network is on a compute device.
 
     Attributes:
-        adaptation_seconds: time in seconds to apply the method, including reading prior results.
+        adaptation_seconds: time in seconds to apply the method to the backbone, including any passes over images.
     """
 
     cell: Cell
@@ -53,7 +53,7 @@ class AdaptedModel:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The fields of view of the network in evaluation."""
+        """The fields of view with which the network is evaluated."""
         return views(self.network, self.method, self.cell.patch)
 
 
@@ -61,12 +61,13 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
     """Load the pre-trained backbone and apply the cell's method.
 
     Args:
-        job: contains the cell and the folders of the cells that it requires.
-        device: device of the model.
-        stored: the cell's trained parameters, if the cell is reloaded.
+        job: the job, with the cell and the folders of the cells that this cell requires.
+        device: the device to which the model is moved.
+        stored: the cell's trained parameters, which the caller will load into the model, or None if the cell is
+            untrained.
 
     Raises:
-        PetlirError: a required cell has no result, or the weights differ from the weights in the cell's key.
+        PetlirError: a required cell has no result, or the backbone's weights differ from the weights in the cell's key.
     """
     cell, context = job.cell, job.context
     method = restored_method(context.plugins.method(cell.method), cell.options)
@@ -85,10 +86,10 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
 
 
 def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
-    """Load the trained network of a finished cell in evaluation mode.
+    """Load the trained network of a finished cell, and set the network to evaluation mode.
 
     Raises:
-        PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
+        PetlirError: the folder has no record, the cell did not finish, or the adapter does not fit the backbone.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -109,7 +110,7 @@ def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
 
 
 def _check_weights(card: Card, job: Job) -> None:
-    """Raise an error if the weights differ from the weights with which the cell was planned or trained."""
+    """Raise an error if the backbone's weights differ from those with which the cell was planned or trained."""
     expected = job.parts.get("weights", job.weights)
     if card.sha256 != expected:
         name = job.cell.backbone
@@ -120,7 +121,7 @@ def _check_weights(card: Card, job: Job) -> None:
 
 
 def _prior(job: Job, head: str, device: str, stored: Mapping[str, Tensor] | None) -> PriorResults:
-    """Return the trained parameters of the required cells, and functions that supply batches and images."""
+    """Return the trained parameters of the cells that the job's cell requires, and functions that supply images."""
 
     def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
         degraded, clean = sampler(job.cell.on(task), job.context).batch(index)
@@ -150,7 +151,7 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
 
 
 def whole_images(cell: Cell, context: Context, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield each whole training image of a cell as a pair: degraded in the same way as test images, and clean."""
+    """Yield each training image of a cell, uncropped and degraded like a test image, together with its clean image."""
     noise = fresh_noise(context.plugins.task(cell.task), cell.track)
     for place, (prepared, clean) in enumerate(context.training(cell.task, cell.track, cell.seed)):
         degraded = noise.perturbed(prepared, seed_of(cell.task, place, cell.seed)) if noise else prepared

@@ -1,4 +1,4 @@
-"""Handling of damaged checkpoints: they are set aside, and training starts again."""
+"""Handling of damaged checkpoints: a damaged file is moved aside, and training restarts from the beginning."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "tim
 
 
 def set_aside_damaged(checkpoint: Path) -> None:
-    """Move a damaged checkpoint into a new folder next to its work folder, and log a warning.
+    """Move a checkpoint, if it is damaged, into a new folder next to the cell's work folder, and log a warning.
 
-    `petlir clean` removes the new folder once the cell is finished.
+    `petlir clean` removes the folder of a damaged checkpoint once the cell is finished.
 
     Raises:
         Unwritable: the checkpoint cannot be moved.
@@ -35,7 +35,7 @@ def set_aside_damaged(checkpoint: Path) -> None:
         checkpoint.replace(aside)
     except OSError as error:
         raise Unwritable(f"cannot set aside {checkpoint}: {error.strerror}") from error
-    line = f"petlir: checkpoint {checkpoint} is damaged: {damage}; training starts again; the file is now {aside}"
+    line = f"petlir: checkpoint {checkpoint} is damaged: {damage}; training starts again; the file was moved to {aside}"
     logging.getLogger("petlir").warning(line)
 
 

@@ -17,7 +17,7 @@ from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
 PAIRS = "pairs"
-"""The family of tasks that are defined by the user's own folders."""
+"""The name of the task family whose image pairs come from the user's own folders."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Context:
 
     Attributes:
         plugin_files: files given with `--plugin`.
-        data: the folder of image sets; None if only bundled sets are used.
+        data: the folder of image sets, or None if only bundled sets are used.
         deterministic: whether only deterministic kernels are allowed.
-        precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
-        exclusive: whether the device processes one cell at a time, so that times are meaningful.
-        checkpoint_seconds: interval between checkpoints of a cell's training state.
-        weights: the user's own pre-trained weights, each `NAME=SOURCE`.
-        opened: tasks that belong to a family, each `FAMILY:ARGUMENT`.
+        precision: the numerical precision: `float32`, or `bfloat16` or `float16` for autocast on a GPU.
+        exclusive: whether the device processes one cell at a time, so that measured times are comparable.
+        checkpoint_seconds: interval in seconds between checkpoints of a cell's training state.
+        weights: the user's own pre-trained weights, each written as `NAME=SOURCE`.
+        opened: tasks that belong to a task family, each written as `FAMILY:ARGUMENT`.
         allow_overlap: whether test images may occur in training, validation and pre-training sets; records list such
             overlaps.
     """
@@ -53,40 +53,40 @@ class Context:
         return _plugins(self.plugin_files, self.opened)
 
     def training(self, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
-        """Return the training pairs of a task on a track for a seed."""
+        """Return pairs of training images of a task on a track: degraded with this seed, and clean."""
         return _training(self, task, on, seed)
 
     def validation(self, task: str, on: str) -> list[ImagePair]:
-        """Return the validation pairs of a task on a track."""
+        """Return the degraded and clean validation images of a task on a track."""
         return _validation(self, task, on)
 
     def tests(self, task: str, on: str) -> list[ImagePair]:
-        """Return the test pairs of a task on a track."""
+        """Return the degraded and clean test images of a task on a track."""
         return _tests(self, task, on)
 
     @property
     def sources(self) -> dict[str, str]:
-        """The user's own pre-trained weights: backbone → source."""
+        """The sources of the user's own pre-trained weights, by backbone name."""
         return dict(text.split("=", 1) for text in self.weights)
 
     @property
     def backbones(self) -> dict[str, Builder]:
-        """All backbones that a grid can name: networks, untrained networks, and networks with labelled weights."""
+        """The backbones that a grid can name: networks, `NAME:none` (untrained), `NAME:LABEL` (with user weights)."""
         networks = self.plugins.backbones
         labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
 
     @property
     def notes(self) -> list[str]:
-        """Lines about the parts of the user's own image files that are not used."""
+        """A line for each of the user's folders whose images have an alpha channel, which is ignored."""
         opened = (text.partition(":") for text in self.opened)
         return [note for family, _, folder in opened if family == PAIRS for note in PairFolder(Path(folder)).notes]
 
     def opening(self, tasks: str) -> tuple[str, Context]:
-        """Return the selected tasks, with canonical names if they belong to a family, and a context that contains them.
+        """Return the selected tasks, with canonical names for tasks of a family, and a context with these tasks.
 
         Raises:
-            PetlirError: a family rejects its argument.
+            PetlirError: a task family rejects the argument in `FAMILY:ARGUMENT`.
         """
         items, opened = [], list(self.opened)
         for item in grid.split(tasks):
@@ -114,7 +114,7 @@ def context_of(
     deterministic: bool = True,
     precision: str = "float32",
 ) -> Context:
-    """Return the context for a user's arguments, with absolute paths.
+    """Return the context for a user's command-line arguments, with absolute paths.
 
     Raises:
         PetlirError: a plugin file or a source of weights is invalid.

@@ -1,8 +1,8 @@
-"""Additional scores of finished cells, computed without training: further protocols, and further metrics.
+"""Additional scores of finished cells, computed without training: scores under further protocols, and further metrics.
 
 Additional scores do not affect a cell's result, so they are added to its record and are not part of its key. Where
-possible, scores are computed from the stored images. Otherwise (unrounded floats, another restoration mode) the network
-restores the test images again, with the cell's stored adapter.
+possible, additional scores are computed from stored restored images. If a protocol scores unrounded images, or needs a
+restoration mode without stored images, the network restores the test images again with the cell's adapter.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ from petlir.benchmark.writing import write_json
 
 @dataclass(frozen=True)
 class ExtraMetrics:
-    """Metrics and protocols in addition to a task's own.
+    """Metrics and protocols that are requested in addition to the protocols of a task.
 
     Attributes:
-        protocols: ids; an id without a field of view applies to each field of view with which a cell was evaluated.
-        metrics: names, see `petlir.benchmark.scoring.metrics`.
+        protocols: protocol ids; an id without a field of view applies to each field of view with which a cell was
+            evaluated.
+        metrics: metric names, see `petlir.benchmark.scoring.metrics`.
     """
 
     protocols: tuple[str, ...] = ()
@@ -60,7 +61,7 @@ class ExtraMetrics:
         return cls(tuple(rule.id for rule in protocols(names)), choose(metrics, plugins.registered_metrics()))
 
     def missing(self, record: Record, own: Sequence[str], plugins: Plugins) -> ExtraMetrics:
-        """Return the protocols and metrics that a record lacks; metrics that were unavailable are tried again.
+        """Return the requested protocols and metrics that a record lacks, including metrics that were unavailable.
 
         Args:
             record: the record of a finished cell.
@@ -75,12 +76,12 @@ class ExtraMetrics:
         )
 
     def __bool__(self) -> bool:
-        """Return whether there is anything to measure."""
+        """Return whether any protocol or metric is requested."""
         return bool(self.protocols or self.metrics)
 
 
 def measured(job: Job) -> bool:
-    """Return whether a cell's record contains everything that the job requests."""
+    """Return whether a cell's record contains all scores that the job requests."""
     path = job.store.fetch(job.folder / RECORD, newest=True)
     if not path.exists():
         return False
@@ -93,7 +94,7 @@ def measured(job: Job) -> bool:
 def _measured(record: Record, plugins: Plugins) -> set[str]:
     """Return the metrics for which a record has values.
 
-    For a registered metric, only values of the current version of its code count.
+    The value of a registered metric counts only if the current version of the metric's code computed it.
     """
     registered = plugins.registered_metrics()
     return {
@@ -105,7 +106,7 @@ def _measured(record: Record, plugins: Plugins) -> set[str]:
 
 
 def measure(job: Job, device: str) -> Record:
-    """Add the requested scores to a finished cell's record, and return the record.
+    """Compute the scores that a job requests, add them to the finished cell's record, and return the record.
 
     Raises:
         PetlirError: the cell's images or its adapter are missing or changed; the record stays unchanged.
@@ -116,7 +117,7 @@ def measure(job: Job, device: str) -> Record:
         raise PetlirError(f"{job.cell} has no record in {job.store.root}")
     record = read_record(folder / RECORD)
     if not isinstance(record, Done):
-        raise PetlirError(f"{job.cell} is {record.state} in {job.store.root}; expected a finished cell")
+        raise PetlirError(f"{job.cell} has state {record.state!r} in {job.store.root}; expected a finished cell")
     stored = {way.way for way in ways(record, job.store)}
     rules = [protocol(name) for name in job.protocols]
     told = [rule for rule in rules if rule.rounded and rule.way in stored]
@@ -144,7 +145,7 @@ def measure(job: Job, device: str) -> Record:
 
 
 def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protocol], device: str) -> list[Score]:
-    """Return the scores that need the network; images restored in a new mode are added to the cell's images."""
+    """Restore the test images again and return their scores; images in a new restoration mode are added to the cell."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record.digests.data:
         raise PetlirError(f"{job.cell} was scored on test images that differ from those available here")
@@ -162,7 +163,7 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
 
 
 def _images(record: Done, store: Store, folder: Path) -> dict[str, Look]:
-    """Return, by image name, functions that read a clean image and its restoration in the record's first mode."""
+    """Return, by image name, functions that read the image restored in the record's first mode and the clean image."""
     shared = store.shared_by(record)
     files = [(score.set, f"{score.image}.png") for score in record.images]
     return {
@@ -176,7 +177,7 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
 
 
 def _as_dict(metric: Measurement) -> dict[str, object]:
-    """Return the description of a metric for a record."""
+    """Return a metric's description in the form in which records store it."""
     named = ("better", "colour", "library", "unavailable")
     return {"metric": metric.name, **{name: getattr(metric, name) for name in named}}
 

@@ -12,7 +12,8 @@ from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 
 SELECTION = "selection"
-"""The role of a training set that is compared with a validation set: selection on training images would be biased."""
+"""The role of a training set that is compared with a validation set: rates selected on training images would be
+biased."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Use:
     """An image set on which results depend.
 
     Attributes:
-        role: `training`, `validation`, `pre-training`, or `selection`.
+        role: the use of the image set: `training`, `validation`, `pre-training`, or `selection`.
         name: name of the image set.
-        backbone: the backbone pre-trained on the set; empty for other roles.
+        backbone: the backbone that was pre-trained on the image set; empty unless the role is `pre-training`.
     """
 
     role: str
@@ -36,12 +37,12 @@ class Use:
 
 @dataclass(frozen=True)
 class FittedSetComparison:
-    """A comparison of a held-out set with a set on which results depend.
+    """A comparison of a held-out image set with an image set on which results depend.
 
     Attributes:
-        tasks: names of the tasks that use both sets.
-        use: the set on which results depend.
-        comparison: the overlaps of the two sets.
+        tasks: names of the tasks that use both of the compared image sets.
+        use: the image set on which results depend.
+        comparison: the overlaps between the held-out set and the set on which results depend.
     """
 
     tasks: tuple[str, ...]
@@ -50,7 +51,7 @@ class FittedSetComparison:
 
     @property
     def leaks(self) -> bool:
-        """Return whether held-out images are known to be in the other set."""
+        """Return whether the set on which results depend is known to contain held-out images."""
         return any(overlap.shared == "images" for overlap in self.comparison.overlaps)
 
     def to_dict(self) -> dict[str, object]:
@@ -65,12 +66,12 @@ def audit(
 
     Args:
         tasks: the tasks to audit.
-        track: `demo`, `open` or `paper`.
-        cards: cards of the weights, by backbone.
-        root: the data folder.
+        track: the name of the track: `demo`, `open` or `paper`.
+        cards: cards of the pre-trained weights, by backbone name.
+        root: the folder of image sets.
 
     Raises:
-        PetlirError: a task does not have the track, or an image cannot be read.
+        PetlirError: a task has no data for the track, or an image cannot be read.
     """
     pairs: dict[tuple[str, Use], list[str]] = {}
     for task in tasks:
@@ -84,7 +85,7 @@ def audit(
 
 
 def uses(tasks: Sequence[Task], track: str, cards: Mapping[str, Card]) -> list[Use]:
-    """Return the sets on which results of training on these tasks depend, without duplicates."""
+    """Return, without duplicates, the image sets on which the results of models trained on these tasks depend."""
     found = [Use("training", name) for task in tasks for name in task.on(track).training_sets]
     found += [Use("validation", task.on(track).validation) for task in tasks]
     found += [Use("pre-training", name, backbone) for backbone, card in cards.items() for name in card.sets or ()]
@@ -108,5 +109,5 @@ def shared(tests: Sequence[str], found: Sequence[Use], root: Path | None) -> lis
 
 @lru_cache(maxsize=256)
 def _compared(test: str, holder: str, root: Path | None) -> SetComparison:
-    """Compare two sets, cached because the many cells of a grid share a few sets."""
+    """Compare two image sets; comparisons are cached, because the many cells of a grid share a few sets."""
     return compare(test, holder, root)

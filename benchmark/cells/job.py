@@ -1,4 +1,4 @@
-"""Jobs: the plain JSON values that a worker receives."""
+"""Jobs: units of work that a worker process receives as JSON values."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from petlir.benchmark.store.remote import store_at
 
 @dataclass(frozen=True)
 class Job:
-    """A unit of work for a worker.
+    """A unit of work for a worker process.
 
     Attributes:
-        kind: `cell`, `trial` of a learning rate, or `measure` for extra metrics of a finished cell.
+        kind: the kind of work: `cell` to process a cell, `trial` to try a learning rate, or `measure` to compute extra
+            metrics of a finished cell.
         cell: the cell to process.
-        context: plugins and images.
-        store: the store for the results.
+        context: the plugins and images with which the cell is processed.
+        store: the store to which results are written.
         needs: folders of the finished cells that the cell requires, relative to the store.
-        parts: the components of the cell's key, or the selection context of a trial.
+        parts: the components of the cell's key or, for a trial, the selection context.
         weights: digest of the pre-trained weights, if `parts` does not contain it.
         protocols: ids of additional protocols for a finished cell.
         metrics: names of additional metrics for a finished cell.
-        before: finishing time of the failed record that this job replaces; empty if there is none.
-        convergence: the doubling test of the cell's learning rate, as written to its record.
+        before: finishing time of the failed record that this job replaces; empty if the job replaces no record.
+        convergence: the doubling test of the cell's learning rate, as written to the cell's record.
     """
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
@@ -48,7 +49,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The content key of the cell."""
+        """The cell's key, which is the digest of its key components."""
         return key(self.parts)
 
     @property
@@ -57,7 +58,7 @@ class Job:
         return self.store.cell_folder(self.cell, self.key)
 
     def packed(self) -> dict[str, object]:
-        """Return the job as plain JSON values."""
+        """Return the job as values that JSON can represent."""
         return {
             "kind": self.kind,
             "cell": self.cell.to_dict(),
@@ -77,5 +78,5 @@ JOB = TypeAdapter(Job)
 
 
 def unpack(plain: Mapping[str, object]) -> Job:
-    """Return the job that these plain JSON values describe."""
+    """Rebuild a job from the values that `Job.packed` returned."""
     return JOB.validate_python({**plain, "store": store_at(str(plain["store"]))})

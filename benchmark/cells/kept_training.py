@@ -18,14 +18,14 @@ from petlir.benchmark.writing import write_bytes
 TRAINED = "trained.pt"
 """The name of the file with trained parameters in a cell's work folder."""
 DAMAGED = (*FAULTS, OSError, EOFError, PetlirError)
-"""Exceptions that reading a damaged file raises."""
+"""Exceptions that may be raised when a damaged file is read."""
 
 
 def keep_training(one: Trained, job: Job, work: Path) -> None:
-    """Write the trained parameters, the curve and the costs to the work folder, unless it already contains them.
+    """Write the trained parameters, the training curve and the costs to the work folder, unless their file exists.
 
     Raises:
-        Unwritable: the file cannot be written.
+        Unwritable: the file of trained parameters cannot be written.
     """
     path = work / TRAINED
     if one.fitted is None or path.exists():
@@ -38,7 +38,7 @@ def keep_training(one: Trained, job: Job, work: Path) -> None:
 
 
 def load_training(job: Job, device: str, work: Path) -> Trained | None:
-    """Return the trained model that an earlier attempt has stored, or None if it is missing or damaged."""
+    """Return the trained model that an earlier attempt stored, or None if the model's file is missing or damaged."""
     path = job.store.fetch(work / TRAINED)
     if not path.exists():
         return None

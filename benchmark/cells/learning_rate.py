@@ -1,9 +1,10 @@
-"""Selection of learning rates: one grid for each (backbone, method, task), one seed, validation images only.
+"""Selection of a learning rate for each backbone, method and task: a grid of rates, one seed, validation images only.
 
 The learning rate affects a short run more than the method does, so every method is tuned in the same way: in eight
-trials with the same number of steps. The rate with the highest validation PSNR after the last step is chosen. The first
-six rates are the method's grid; the other two are neighbours of the best rate so far. For the doubling test, the
-network is then trained at the chosen rate for half of the steps.
+trials with the same number of steps. The rate with the highest validation PSNR after the last step is chosen, or a
+larger rate that is about equally good. The first six trials use the rates of the method's grid; the other two try
+neighbours of the best rate so far. For the doubling test, the network is also trained at the chosen rate for half of
+the steps.
 """
 
 from __future__ import annotations
@@ -29,25 +30,26 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.writing import write_json
 
 SEED = 1000
-"""The selection seed, which differs from all reported seeds."""
+"""The seed of all trials, which differs from the seeds of reported results."""
 WHOLE = "whole"
-"""The key component, in the job of a half-length trial, that contains the full number of steps of the selection."""
+"""The key component of a half-length trial's job that states the number of steps of full-length trials."""
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:
-    """Return the digest of a selection's budget and its context; for the context, see `Planner.selection_context`."""
+    """Return the digest of a selection's training budget and selection context; see `Planner.selection_context`."""
     return cells.digest([cell.budget, selection_context])
 
 
 def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
-    """Return the cell of a trial with this rate and the selection seed, for all or half of the steps."""
+    """Return the cell of a trial, with this learning rate, the seed of trials, and all or half of the steps."""
     return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
 
 
 def trial(job: Job, device: str) -> dict[str, object]:
-    """Train once at `cell.rate`, and write the curve to the store.
+    """Train the job's cell once at the learning rate `cell.rate`, and write the training curve to the store.
 
-    A rate at which training diverges counts as tried. If the method fails for another reason, return only the reason.
+    A learning rate at which training diverges counts as tried. If training fails for a reason other than divergence,
+    nothing is written, and the reason is returned.
     """
     cell = job.cell
     run.choose_kernels(job.context)
@@ -76,7 +78,7 @@ def trial_name(job: Job) -> str:
 
 
 def tried(job: Job) -> bool:
-    """Return whether another runner has stored this trial."""
+    """Return whether the store already contains the result of this trial."""
     return job.store.fetch(_file(job)).exists()
 
 
@@ -105,7 +107,7 @@ def _rows(folder: Path) -> list[StoredTrial]:
     """Read the trials in a folder, in the order of file names.
 
     Raises:
-        PetlirError: a file is damaged.
+        PetlirError: the file of a trial is damaged.
     """
     return [_row(path) for path in sorted(folder.glob("*.json"))]
 
@@ -123,36 +125,36 @@ def _folder(store: Store) -> Path:
 
 
 def _half_folder(whole: int | str) -> str:
-    """Return the folder of half-length trials, which differs from the folder of full trials with as many steps."""
+    """Return the folder name of half-length trials, which differs from that of equally long full trials."""
     return f"half-of-{whole}"
 
 
 def committed(cell: Cell, selection_context: str, folder: Path = COMMITTED) -> RateSelection | None:
-    """Return the selection that the project ships for this cell, or None."""
+    """Return the learning-rate selection that the project ships for this cell, or None if it ships none."""
     return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, selection_context))
 
 
 def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
-    """Return the path of the selections that the project ships for a backbone on a track."""
+    """Return the path of the learning-rate selections that the project ships for a backbone on a track."""
     return folder / track / f"{backbone.replace(':', '-')}.json"
 
 
 @lru_cache(maxsize=8)
 def shipped(path: Path) -> dict[str, RateSelection]:
-    """Read the selections in a file that the project ships, by key."""
+    """Return the learning-rate selections in a file that the project ships, by selection key."""
     if not path.is_file():
         return {}
     try:
         found = [parse(plain) for plain in read_json(path)["selections"]]
     except (KeyError, TypeError, ValueError) as error:
         raise PetlirError(
-            f"tuning record {path} is damaged: {error!r}; expected the form that `petlir tune --export` writes"
+            f"tuning record {path} is damaged: {error!r}; expected the format that `petlir tune --export` writes"
         ) from error
     return {selection.key: selection for selection in found}
 
 
 def export(selections: Sequence[RateSelection], path: Path) -> None:
-    """Write selections to the file that later runs read, and keep the file's selections for other cells."""
+    """Write selections to the file that later runs read, and keep the selections for other cells in that file."""
     ours = {selection.key: selection.to_dict() for selection in selections}
     theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))

@@ -15,7 +15,7 @@ from petlir.benchmark.weights.cards import Card
 
 
 def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, Overlap]]:
-    """Return the overlaps of a cell's test sets with all sets that its training, required cells and weights use.
+    """Return the overlaps of a cell's test sets with all image sets that its training, required cells and weights use.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -36,8 +36,8 @@ def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], r
     """Raise an error if test images of a cell occur in the sets to which the cell is fitted.
 
     Raises:
-        PetlirError: a test image leaks; the message names the first such image, its place in the set, and how to
-            continue.
+        PetlirError: a test image is in a set to which a cell is fitted; the message names the image, the set, and the
+            option that allows overlaps.
     """
     for cell in cells:
         for use, overlap in overlaps_of(cell, plugins, cards[cell.backbone], root):
@@ -57,7 +57,7 @@ def _first(use: Use, overlap: Overlap) -> str:
 
 
 def recorded(found: Sequence[tuple[Use, Overlap]]) -> list[dict[str, object]]:
-    """Return the overlaps as stored in a record."""
+    """Return the overlaps in the form in which records store them."""
     return [
         {
             "set": overlap.test,

@@ -46,13 +46,16 @@ def degrade_folder(
     skip_existing: bool = False,
     warn: Warn = silent,
 ) -> int:
-    """Degrade the images in `clean` and its sub-folders into PNGs of the same names in `out`; return their number.
+    """Degrade each image in `clean` and its sub-folders into a PNG of the same name in `out`.
 
     Images with 16 bits per channel are rounded to 8 bits, because degradations are defined for 8 bits.
 
+    Returns:
+        The number of images written.
+
     Raises:
         PetlirError: nothing was written, because the task has no degradation to apply, a file is not a supported image
-            or a file would be overwritten; or an image could not be decoded, and the others were written.
+            or a file would be overwritten; or an image could not be decoded, and only the other images were written.
     """
     from petlir.benchmark.plugins import find
 
@@ -97,33 +100,33 @@ def restore_folder(
     skip_existing: bool = False,
     warn: Warn = silent,
 ) -> int:
-    """Restore an image, or every image of a folder and its sub-folders, into PNGs of the same names in `out`.
+    """Restore an image, or each image in a folder and its sub-folders, into a PNG of the same name in `out`.
 
-    A PNG has the bit depth of its input. An alpha channel is kept unless it is opaque everywhere; if the image is
-    enlarged, its alpha channel is enlarged bicubically.
+    Each output PNG has the bit depth of its input image. An alpha channel is kept unless it is opaque everywhere; if
+    the image is enlarged, its alpha channel is enlarged bicubically.
 
     Args:
         source: an image or a folder of images.
         out: output folder.
         adapter: the folder of a cell or of an exported adapter, a file in it, or `hub:OWNER/NAME`.
-        bicubic: enlarge by this factor instead of using a network.
+        bicubic: the factor of a bicubic enlargement without a network; None to use the network of `adapter`.
         device: the compute device.
         plugins: plugin files.
         weights: the user's own pre-trained weights, see `petlir.benchmark.weights.sources`.
-        tiling: tiling of large images, see `petlir.benchmark.restoration.restore.restore`.
-        skip_existing: skip images whose PNG exists.
-        warn: called with a line for each file, or part of an image, that is not read.
+        tiling: how large images are divided into tiles, see `petlir.benchmark.restoration.restore.restore`.
+        skip_existing: whether to skip images whose output PNG exists already.
+        warn: called with a one-line message for each file, or part of an image, that is not read.
 
     Returns:
         The number of images written.
 
     Raises:
         PetlirError: nothing was written, because `adapter` and `bicubic` are both given or both missing, a file is not
-            a supported image, a file would be overwritten, or an image is too large for the tiling or the memory; or
-            an image could not be decoded, and the others were written.
+            a supported image, a file would be overwritten, or an image is too large for the tiling or the memory; or an
+            image could not be decoded, and only the other images were written.
     """
     if (adapter is None) == (bicubic is None):
-        raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")
+        raise PetlirError("restore needs exactly one of --adapter (a finished cell), --best or --bicubic FACTOR")
     if bicubic is not None and tiling != "default":
         raise PetlirError("--tiling applies to networks and cannot be combined with --bicubic")
     made = outputs(source, out, skip_existing=skip_existing)
@@ -177,7 +180,7 @@ def restorer(
     """Load the network of a finished cell for restoration.
 
     Raises:
-        PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
+        PetlirError: the folder has no record, the cell did not finish, or the adapter does not fit the backbone.
     """
     from petlir.benchmark.cells.adapted_model import finished  # deferred: bicubic enlargement does not need it
     from petlir.benchmark.cells.context import context_of
@@ -187,10 +190,11 @@ def restorer(
 
 
 def cell_folder(where: Path | str) -> Path:
-    """Return the folder of a cell, given the folder, a file in it, or `hub:OWNER/NAME` with an optional `@REVISION`.
+    """Return the folder of a cell that is given as a folder, a file in a folder, or `hub:OWNER/NAME[@REVISION]`.
 
     Raises:
-        PetlirError: the folder does not exist or does not contain a record, or the repository is not on the hub.
+        PetlirError: the folder does not exist or does not contain a record, or the repository is not on the Hugging
+            Face hub.
     """
     if str(where).startswith(SCHEME):
         return _downloaded(str(where))
@@ -204,7 +208,7 @@ def cell_folder(where: Path | str) -> Path:
 
 
 def _downloaded(source: str) -> Path:
-    """Return the folder of an adapter from the hub, checked against the digest in its record."""
+    """Download an adapter from the hub, check its digest against its record, and return the folder."""
     folder = download_files(source, (RECORD, ADAPTER))
     record = read_record(folder / RECORD)
     digest = record.digests.adapter if record.state == "done" else None

@@ -1,4 +1,4 @@
-"""Scores of a record's stored images under other protocols, without restoring them again."""
+"""Scores of stored images under further protocols, computed without restoring the images again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from petlir.benchmark.scoring.registry import METRICS, Score, compared
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-6
-"""Tolerance, in dB and SSIM, of scores that are computed again from the same images."""
+"""Tolerance, in dB for PSNR and absolute for SSIM, for scores that are recomputed from the same images."""
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
@@ -33,20 +33,20 @@ def ways(record: Record, store: Store) -> list[Protocol]:
 
 
 def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
-    """Return the protocols that `rule` denotes: the rule itself or, if it has no field of view, one per stored mode."""
+    """Return the protocols that `rule` denotes: itself or, if it has no field of view, one per restoration mode."""
     found = [rule.restored_as(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
     return [one for one in found if one == rule or not rule.seen]
 
 
 def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
-    """Return the scores of a finished record's stored images under further protocols.
+    """Return the scores of a finished cell's stored images under further protocols.
 
-    The restored images must be stored for each protocol's restoration mode. The scores are in the order of the
+    Restored images must be stored for the restoration mode of each protocol. The scores are in the order of the
     record's images.
 
     Raises:
-        PetlirError: an image is missing, unreadable or not the one that was scored, or a protocol needs unrounded
-            images.
+        PetlirError: an image is missing, is unreadable or has changed since it was scored, or a protocol needs
+            unrounded images.
     """
     check_stored(rules)
     wanted = list(dict.fromkeys(rule.way for rule in rules))
@@ -65,7 +65,7 @@ def check_stored_images(record: Done, store: Store) -> None:
 
 
 def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tuple[ImagePair, dict[str, Image]]]:
-    """Yield a record's test images with the images restored in these modes, both checked against recorded scores."""
+    """Yield a record's test images and their restorations in the `wanted` modes, after checking the recorded scores."""
     folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
     recorded = _first_scores(record, wanted)
     for pair in stored_pairs(record, store):
@@ -79,7 +79,7 @@ def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tupl
 
 
 def _first_scores(record: Done, wanted: Sequence[str]) -> dict[tuple[str, str, str], list[Score]]:
-    """Return, for each image and restoration mode, the scores under the first protocol that scores stored images."""
+    """Return, for each image and restoration mode, the recorded scores under the first protocol for rounded images."""
     found: dict[tuple[str, str, str], list[Score]] = {}
     for metric in METRICS:
         for score in record.rows(metric):
@@ -92,17 +92,17 @@ def _first_scores(record: Done, wanted: Sequence[str]) -> dict[tuple[str, str, s
 
 
 def _check(path: Path, pair: ImagePair, image: Image, recorded: Sequence[Score]) -> None:
-    """Raise PetlirError if the images do not reproduce their recorded scores."""
+    """Raise PetlirError if a test image and its restoration do not reproduce the recorded scores."""
     derived = {score.metric: score for score in image_scores(pair, image, protocol(recorded[0].protocol or ""))}
     for score in recorded:
         for name, value, expected in compared(derived[score.metric], score):
             if value != expected and not abs(value - expected) <= TOLERANCE:
-                line = f"{path}, or its degraded or clean image, has changed since it was scored"
+                line = f"{path}, or its degraded or clean image, has changed since scoring"
                 raise PetlirError(f"{line}: {name} under {score.protocol} is {value}, but {expected} is recorded")
 
 
 def stored_pairs(record: Done, store: Store) -> Iterator[ImagePair]:
-    """Yield the test images of a record, degraded and clean, as read from its store."""
+    """Read the test images of a record from the store, and yield each with its degraded and its clean version."""
     shared = store.shared_by(record)
     for score in record.images:
         degraded, clean = (
@@ -114,16 +114,16 @@ def stored_pairs(record: Done, store: Store) -> Iterator[ImagePair]:
 def through(
     extra_protocols: Sequence[Protocol], records: Iterable[Record], store: Store, warn: Callable[[str], None]
 ) -> list[Record]:
-    """Return the records with added rows for further protocols; existing rows are kept.
+    """Return copies of the records with added scores under further protocols; existing scores are kept.
 
     Args:
-        extra_protocols: further protocols; a protocol without a field of view applies to each restoration mode.
-        records: as read from the store; they are not modified.
-        store: the store of the records.
+        extra_protocols: further protocols; a protocol without a field of view applies to each stored restoration mode.
+        records: the records to copy, which are not modified.
+        store: the store from which the records were read.
         warn: called with a line for each record that cannot be rescored.
 
     Raises:
-        PetlirError: a protocol scores unrounded images.
+        PetlirError: a protocol scores unrounded images, which are not stored.
     """
     check_stored(extra_protocols)
     found = []

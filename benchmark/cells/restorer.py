@@ -1,4 +1,4 @@
-"""Networks that restore a user's images: from a finished cell, an exported adapter, or a plain backbone."""
+"""Networks that restore a user's images, loaded from a finished cell, an exported adapter, or a plain backbone."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Restorer:
 
     Attributes:
         module: the network in evaluation mode, with its adapter if one was loaded.
-        heads: the heads that an image passes through in sequence, if the adapter was trained on them; empty for a
-            plain backbone.
+        heads: the heads for which the adapter was trained, in the order in which an image passes through them; empty
+            for a plain backbone.
     """
 
     module: Backbone
@@ -41,11 +41,13 @@ class Restorer:
 
         Args:
             image: an H×W×3 array (uint8, or float in [0, 1]), a PIL image, or an N×3×H×W tensor in [0, 1].
-            head: the head to use; not needed with an adapter or for a backbone with a single head.
-            tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
+            head: name of the output head; not needed with an adapter or for a backbone with a single head.
+            tiling: how large images are divided into tiles: `default`, `official` (as in the network's own code) or
+                `whole` (one forward pass).
 
         Returns:
-            The restored image in the type of the input, clipped to its range.
+            The restored image, or batch of images, in the type of the input and clipped to the value range of this
+            type.
 
         Raises:
             PetlirError: the type or shape of the image is not supported, or the head or tiling is unknown.
@@ -81,8 +83,8 @@ def load(
         where: the folder of a finished cell or an exported adapter, a file in it, `hub:OWNER/NAME` with an exported
             adapter, or the name of a backbone; a backbone's name takes precedence over a folder of the same name.
         weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; by default the
-            file in `PETLIR_WEIGHTS` or, without one, the shipped weights.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            backbone's file in the folder `PETLIR_WEIGHTS` or, if there is none, the shipped weights.
+        device: the compute device: `auto`, `cpu`, `cuda` or `cuda:N`.
         plugins: plugin files with which the cell was run.
 
     Raises:
@@ -94,7 +96,7 @@ def load(
     if isinstance(where, str) and network_of(where) in backbones:
         return Restorer(_backbone(where, weights, device, files))
     if not Path(where).exists() and not str(where).startswith(SCHEME):
-        raise unknown("backbone, and there is no folder", str(where), backbones)
+        raise unknown("backbone or folder", str(where), backbones)
     folder = cell_folder(where)
     name = read_record(folder / RECORD).cell.backbone
     model = restorer(folder, device, files, [] if weights is None else [f"{name}={weights}"])

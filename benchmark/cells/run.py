@@ -40,7 +40,7 @@ def run(job: Job, device: str, report: Report) -> Record:
     """Process a cell, write its record to the store, and return the record.
 
     Raises:
-        Unwritable: the store cannot be written; intermediate results stay in the cell's work folder.
+        Unwritable: the store is not writable; intermediate results stay in the cell's work folder.
     """
     choose_kernels(job.context)
     work = job.store.begin(job.key)
@@ -92,9 +92,10 @@ def finished_result(job: Job) -> Record | None:
 
 
 def leave(job: Job, state: str, reason: str) -> Record | None:
-    """Write the record of a cell that was skipped or interrupted, and return it.
+    """Write the record of a cell that was skipped or interrupted, and return the record.
 
-    Its checkpoint, if any, is kept. Return None if another runner is processing the cell or has finished it.
+    The checkpoint of the cell, if there is one, is kept. Return None if another runner is processing the cell or has
+    finished it.
     """
     with job.store.leases.hold(job.key, str(job.cell)) as lease:
         if lease is None or finished_result(job) is not None:
@@ -120,7 +121,7 @@ def _commit(record: dict[str, object], work: Path, job: Job) -> Record:
 
 
 def choose_kernels(context: Context) -> None:
-    """Select deterministic kernels, or let the device choose its kernels."""
+    """Restrict PyTorch to deterministic kernels, or let PyTorch choose among all kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for determinism of cuBLAS
     # equivalent to `use_deterministic_algorithms`, which would import the compiler and cost each worker seconds
     torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
@@ -132,10 +133,10 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
     """Return the measured fields of a record: scores, curve, costs and digests.
 
     Args:
-        one: the trained network.
-        context: plugins and images.
-        work: the work folder.
-        store: holds the images that all cells of a task share.
+        one: the adapted model after training.
+        context: the plugins and images with which the cell is processed.
+        work: the cell's work folder.
+        store: the store, which holds the images that all cells of a task share.
         required: training time, in seconds, of the cells that this cell requires.
     """
     model, fitted, cell = one.model, one.fitted, one.model.cell
@@ -163,7 +164,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
 
 
 def _inference(model: AdaptedModel) -> dict[str, object]:
-    """Return the inference time per output megapixel as trained and, if all modules can be merged, after merging."""
+    """Return inference times per output megapixel: before and, if all modules can be merged, after merging."""
     network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:
@@ -184,7 +185,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
 
 
 def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
-    """Return the fields that describe a record's cell in addition to the names of its backbone, method and task."""
+    """Return the fields in which a record describes its cell beyond the names of the backbone, method and task."""
     task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
     notes = (task.on(on).label, f"{record_files.SHIPPED_FILES} {files}" if files else "")
@@ -234,7 +235,7 @@ def _now() -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the reason for a failure in one line, with the type of an unexpected error."""
+    """Return the reason for a failure as one line, which includes the type of an unexpected exception."""
     return _line(error) if isinstance(error, (PetlirError, loop.Diverged)) else told(error)
 
 

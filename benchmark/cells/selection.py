@@ -1,4 +1,4 @@
-"""The rule for choosing a learning rate: eight trials for every method, then one at the best rate with half the steps.
+"""The rule for choosing a learning rate: eight trials per method, and one trial at the best rate with half the steps.
 
 The trial with half the steps is called the half trial.
 """
@@ -14,11 +14,11 @@ from petlir.benchmark.records.stored_forms import Curve, StoredHalf, StoredSelec
 from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 
 COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
-"""The folder of the selections that ship with the project."""
+"""The folder of the learning-rate selections that ship with the project."""
 TRIALS = 8
-"""Number of trials for every method: the rates of its grid, then neighbours of the best rate so far."""
+"""Number of trials for every method: first at the rates of the method's grid, then near the best rate so far."""
 FLAT = 0.01
-"""Tolerance in dB: of the neighbouring rates whose PSNR is this close to the best, the largest is chosen."""
+"""Tolerance in dB: of neighbouring learning rates whose PSNR is this close to the best PSNR, the largest is chosen."""
 STEP = 10**0.5
 
 
@@ -28,7 +28,7 @@ class Half:
 
     Attributes:
         steps: number of steps, over which the complete learning-rate schedule runs.
-        psnr: final validation PSNR in dB, None if training diverged.
+        psnr: final validation PSNR in dB, or None if training diverged.
         curve: training curve.
     """
 
@@ -42,9 +42,9 @@ class RateSelection:
     """The trials from which a learning rate is chosen.
 
     Attributes:
-        key: digest of the selection context and the budget.
-        cell: description of the cell.
-        trials: learning rate → final validation PSNR in dB, None if training diverged.
+        key: digest of the selection context and the training budget.
+        cell: description of the cell whose learning rate is chosen.
+        trials: learning rate → final validation PSNR in dB, or None if training diverged.
         curves: learning rate → the trial's curve.
         halves: learning rate → its half trial.
     """
@@ -57,7 +57,7 @@ class RateSelection:
 
     @property
     def rate(self) -> float | None:
-        """The rate with the highest validation PSNR, or a larger, about equally good one; None if all diverged."""
+        """The rate with the best validation PSNR or a larger, about equally good rate; or None if all diverged."""
         tried = sorted(self.trials)
         best = max(map(self._psnr, tried), default=-math.inf)
         if best == -math.inf:
@@ -78,24 +78,25 @@ class RateSelection:
 
     @property
     def convergence(self) -> Convergence | None:
-        """The doubling test of the chosen rate; None until the half trial is finished."""
+        """The doubling test of the chosen learning rate, or None until the half trial is finished."""
         return Convergence(self._psnr(self.rate), self.half.psnr) if self.rate is not None and self.half else None
 
     @property
     def complete(self) -> bool:
-        """Whether all trials are finished, including the half trial."""
+        """True if all trials, including the half trial, are finished."""
         return len(self.trials) >= TRIALS and (self.rate is None or self.half is not None)
 
     def open_rates(self, rates: Sequence[float]) -> list[float]:
-        """Return the rates that can be tried now: the grid's missing rates or, if there are none, one near the best."""
+        """Return the learning rates to try next: untried rates of the grid or, if there are none, one near the best."""
         missing = [rate for rate in rates if rate not in self.trials]
         return missing or ([self._following()] if len(self.trials) < TRIALS else [])
 
     def _following(self) -> float:
-        """Return the next rate to try.
+        """Return the learning rate to try next.
 
         If the best rate is the lowest or the highest so far, the next rate lies beyond it; otherwise, the next rate
-        lies between the best rate and its better neighbour. If all trials diverged, the next rate is lower than all.
+        lies between the best rate and its better neighbour. If all trials diverged, the next rate is lower than all
+        tried rates.
         """
         tried, best = sorted(self.trials), self.rate
         if best is None or best == tried[0]:
@@ -127,7 +128,7 @@ class RateSelection:
         )
 
     def to_dict(self) -> StoredSelection:
-        """Return the selection as a JSON object."""
+        """Return the learning-rate selection as a JSON object."""
         rows: list[StoredTrial] = [
             {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}
             for rate, psnr in sorted(self.trials.items())
@@ -153,7 +154,7 @@ class RateSelection:
 
 
 def nice(rate: float) -> float:
-    """Round a rate to 1 or 3 times a power of ten, as in the grid."""
+    """Round a learning rate to 1 or 3 times a power of ten, like the rates in the grid."""
     return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
 
 

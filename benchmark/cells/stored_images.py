@@ -12,13 +12,13 @@ from petlir.benchmark.images.prepare import ImagePair
 
 
 def store_deep(pairs: Sequence[ImagePair], shared: Path) -> None:
-    """Write the pairs whose clean image has 16 bits per channel as 16-bit PNGs, unless these exist.
+    """Write the image pairs whose clean image has 16 bits per channel as 16-bit PNGs, unless the PNGs exist.
 
-    8-bit pairs are stored during scoring, by `petlir.benchmark.scoring.evaluate.evaluate`.
+    Image pairs with 8 bits per channel are stored during scoring, by `petlir.benchmark.scoring.evaluate.evaluate`.
 
     Args:
-        pairs: the test images; 16-bit images are float32 on the scale 0..255.
-        shared: folder for degraded and clean images, as `SET/degraded/IMAGE.png`.
+        pairs: the test pairs; images with 16 bits per channel are float32 arrays on the scale 0..255.
+        shared: the folder for degraded and clean images, named `SET/degraded/IMAGE.png` and `SET/clean/IMAGE.png`.
     """
     for pair in pairs:
         if pair.clean.dtype == np.uint8:

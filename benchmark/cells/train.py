@@ -1,7 +1,8 @@
-"""Training of an adapted model on its task; if memory runs out, it is repeated with each batch split into parts.
+"""Training of an adapted model on its task; if memory runs out, training restarts with each batch split into parts.
 
-The effective batch size stays the same: gradients of the parts are summed before the step. Batch statistics, however,
-are then computed from fewer crops. This changes the result, and the record notes it.
+Splitting batches keeps the effective batch size: the gradients of a batch's parts are summed before each optimiser
+step. Batch statistics of split batches, however, are computed from fewer crops, which changes the result. The record
+notes that batches were split.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Report = Callable[[float, str], None]
 T = TypeVar("T")
 
 PARTS = 4
-"""The number of parts into which a batch that does not fit into memory is divided."""
+"""The number of parts into which a batch that does not fit into memory is split."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Trained:
     Attributes:
         model: the network, in evaluation mode.
         spent: the costs of training.
-        fitted: the result of training; None if nothing is trained.
-        parts: number of parts of each batch.
+        fitted: the result of training, or None if the method trains nothing.
+        parts: number of parts into which each batch was split.
     """
 
     model: AdaptedModel
@@ -53,28 +54,28 @@ class Trained:
 
     @property
     def accumulation(self) -> dict[str, object] | None:
-        """The record's entry on divided batches; None if batches were not divided."""
+        """The record's entry on split batches, or None if batches were not split."""
         if self.parts == 1:
             return None
         return {"parts": self.parts, "batch_statistics": self.model.adapted.batch_statistics}
 
 
 def trained(job: Job, device: str, checkpoint: Path, report: Report) -> Trained:
-    """Train the cell's adapted model, continuing from its checkpoint.
+    """Train the cell's adapted model, continuing from the checkpoint if there is one.
 
     Raises:
-        torch.cuda.OutOfMemoryError: memory ran out even with divided batches.
+        torch.cuda.OutOfMemoryError: memory ran out even with split batches.
         loop.Diverged: the loss is not a finite number.
     """
     return sparing(job, lambda parts: _attempt(job, device, checkpoint, report, parts), checkpoint)
 
 
 def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = None) -> T:
-    """Call `attempt` with whole batches, and again from the start with divided batches if memory runs out.
+    """Call `attempt` with whole batches and, if memory runs out, again from the start with split batches.
 
     Args:
-        job: contains the batch size.
-        attempt: called with the number of parts.
+        job: the job, which states the batch size.
+        attempt: called with the number of parts into which each batch is split.
         checkpoint: checkpoint of an earlier attempt, from which the number of parts is read; deleted if memory runs
             out.
     """

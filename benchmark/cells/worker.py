@@ -13,9 +13,9 @@ from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 def work(packed: dict[str, object], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
     """Run one job (a `cell`, a tuning `trial` or a `measure` of extra metrics) and return its outcome.
 
-    The state is `elsewhere` if another runner of the same store is processing the job. If another runner has finished
-    the job since it was created, the state is that of the existing result, and `worked` is false. `recorded` is true if
-    this call has written a record.
+    The outcome's state is `elsewhere` if another runner of the same store is processing the job. If another runner has
+    finished the job since the job was created, the state is that of the existing result, and the entry `worked` is
+    false. The entry `recorded` of the outcome is true if this call has written a record.
     """
     job = unpack(packed)
     with job.store.leases.hold(name(job), str(job.cell)) as lease:

@@ -1,1 +1,1 @@
-"""The commands, grouped by purpose. Slow imports are made inside the commands that need them."""
+"""The commands of `petlir`, grouped by purpose. Modules that are slow to import are imported inside commands."""

@@ -19,12 +19,12 @@ from petlir.benchmark.store.remote import store_at
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of a search.
+    """The outcome of a search for the best adapter.
 
     Attributes:
-        records: the finished cells.
-        best: the best trained cell; None if no cell was finished.
-        adapter: the folder of the exported adapter; None if no cell was finished.
+        records: the records of the finished cells.
+        best: the best trained cell, or None if no cell was finished.
+        adapter: the folder of the exported adapter, or None if no cell was finished.
         interrupted: whether the user stopped the search.
     """
 
@@ -36,16 +36,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Asked:
-    """The settings of a search: the folder of pairs, the networks and the methods.
+    """The settings of a search for the best adapter: the folder of image pairs, the networks and the methods.
 
     Attributes:
-        folder: the folder of pairs.
-        backbones: names of networks, separated by commas; None for the networks of `search.networks`.
-        methods: methods with options, separated by commas; None for `search.METHODS`.
-        minutes: the time limit.
-        steps: optimiser steps of a trial; None for the track's default.
-        device: as given with `--device`.
-        workers: number of worker processes; None for one per core or GPU.
+        folder: the folder of image pairs.
+        backbones: names of networks, separated by commas, or None for the networks of `search.networks`.
+        methods: methods with options, separated by commas, or None for `search.METHODS`.
+        minutes: the time limit in minutes.
+        steps: number of optimiser steps of a trial, or None for the track's default.
+        device: the value of the option `--device`.
+        workers: number of worker processes, or None for one process per CPU core or GPU.
         plugins: plugin files.
         weights: the user's own pre-trained weights.
         allow_overlap: whether to continue if training and test images overlap.
@@ -63,7 +63,7 @@ class Asked:
     allow_overlap: bool
 
     def request(self) -> Request:
-        """Return the request for the cells, on the folder's task."""
+        """Return the request for the cells of the search, on the task that the folder of image pairs defines."""
         context = context_of(self.plugins, weights=self.weights)
         family = context.plugins.families[PAIRS]
         canonical = family.canonical(str(self.folder))
@@ -76,16 +76,16 @@ class Asked:
 
 
 def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str], None]) -> Found:
-    """Search for the best adapter for a folder of pairs, and export it; Ctrl-C exports the best one found so far.
+    """Search for the best adapter for a folder of image pairs, and export it, even if Ctrl-C ends the search early.
 
     Args:
-        asked: the folder, the selection and the time limit.
+        asked: the settings of the search.
         store_address: folder or URL of the store.
-        out: the folder to export to; by default a folder inside the store, named after the task.
-        say: called with a line for each decision.
+        out: the folder for the exported adapter, or None for a folder inside the store that is named after the task.
+        say: called with a line of text for each decision of the search.
 
     Raises:
-        PetlirError: a name or a folder is invalid, or no method could be trained.
+        PetlirError: a name or a folder is invalid, or none of the methods has parameters to train.
     """
     limit = search.TimeLimit(60 * asked.minutes)
     planner = Planner(asked.request())
@@ -115,6 +115,6 @@ def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str
 
 
 def check_minutes(minutes: float) -> None:
-    """Raise PetlirError if a time limit is not a positive number."""
+    """Raise PetlirError if a time limit is not a positive, finite number."""
     if not 0 < minutes < float("inf"):
         raise PetlirError(f"--minutes {minutes:g}: expected a number of minutes above 0")

@@ -20,11 +20,15 @@ app = typer.Typer()
 def analyse(
     name: Annotated[str, typer.Argument(help="fourier, contribution, response or transfer")],
     method: Annotated[
-        str | None, typer.Option("-m", "--method", help="labels, separated by commas; default: all")
+        str | None, typer.Option("-m", "--method", help="method labels, separated by commas; default: all")
     ] = None,
-    task: Annotated[str | None, typer.Option("-t", "--task", help="names, separated by commas; default: all")] = None,
-    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="required if the store has several")] = None,
-    track: Annotated[str | None, typer.Option("--track", help="required if the store has several")] = None,
+    task: Annotated[
+        str | None, typer.Option("-t", "--task", help="task names, separated by commas; default: all")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option("-b", "--backbone", help="required if the store has several backbones")
+    ] = None,
+    track: Annotated[str | None, typer.Option("--track", help="required if the store has several tracks")] = None,
     store: Store = STORE,
     out: Out = None,
     data: Data = None,
@@ -33,7 +37,7 @@ def analyse(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Analyse finished cells (frequencies, contributions, branches or transfer); write CSV and print the findings."""
+    """Analyse the frequencies, contributions, branches or transfer of finished cells; write CSV and print findings."""
     from petlir.benchmark.analysis.finished import cells, comparable
     from petlir.benchmark.analysis.studies import STUDIES, keep
     from petlir.benchmark.cells.context import context_of

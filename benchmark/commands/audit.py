@@ -1,4 +1,4 @@
-"""The audit of image sets for overlaps, and its output lines."""
+"""The audit of image sets for overlaps, and the lines that it prints."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def unknown_pretraining(found: Mapping[str, Card]) -> Iterator[str]:
 
 
 def described(lines: Sequence[FittedSetComparison]) -> Iterator[str]:
-    """Yield the lines of the audit."""
+    """Yield the lines that the audit prints."""
     for line in lines:
         beside = f"{line.comparison.test} against {line.use}"
         for overlap in line.comparison.overlaps:
@@ -68,4 +68,4 @@ def _overlap(beside: str, overlap: Overlap) -> Iterator[str]:
     source = f" ({overlap.source})" if overlap.source else ""
     yield f"{MARKS[overlap.shared]:<7}{beside}: {overlap.statement}{source}"
     for one in overlap.found:
-        yield f"       {one.image} in {one.found_in}: {one.how}; likeness {one.likeness:.2f}"
+        yield f"       {one.image} in {one.found_in}: {one.how}; similarity {one.likeness:.2f}"

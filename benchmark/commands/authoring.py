@@ -31,7 +31,7 @@ def pretrain(
     plugin: Plugin = None,
     device: Device = "auto",
 ) -> None:
-    """Pre-train a backbone on clean images that are degraded on the fly; an interrupted run resumes."""
+    """Pre-train a backbone on clean images that are degraded on the fly; an interrupted run resumes when repeated."""
     from petlir.benchmark.plugins import find
     from petlir.benchmark.pretraining.command import pretrain_backbone
 
@@ -45,18 +45,20 @@ def pretrain(
 
 @app.command()
 def contract(
-    target: Annotated[str, typer.Argument(help="FILE.py:Class, a method as in a grid, or a family of backbones")],
+    target: Annotated[str, typer.Argument(help="FILE.py:Class, a method as written in a grid, or a backbone family")],
     backbone: Annotated[
         str,
-        typer.Option("-b", "--backbone", help="for a method: families or full-size backbones; * for all families"),
+        typer.Option(
+            "-b", "--backbone", help="for a method: backbone families, or backbones at full size; * for all families"
+        ),
     ] = "*",
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> int:
     """Check a method (on a small network of each family) or a backbone (at a small size) against its contract.
 
-    A method may be inapplicable to families named with -b if it gives a reason; without -b, it must apply to at least
-    one family.
+    For a backbone family that a method does not support, the method must give a reason; without -b, the method must
+    support at least one family.
     """
     from petlir.benchmark.contract import findings, trials
     from petlir.benchmark.plugins import find
@@ -81,7 +83,7 @@ def _verdict(row: dict[str, Any]) -> str:
 def new(
     kind: Annotated[str, typer.Argument(help="method, backbone or task")],
     name: str,
-    folder: Annotated[Path, typer.Option("--folder", help="the folder to write the file to")] = Path(),
+    folder: Annotated[Path, typer.Option("--folder", help="folder for the new file")] = Path(),
 ) -> None:
     """Write a working template of a method, a backbone or a task."""
     from petlir.benchmark.commands import scaffold

@@ -20,12 +20,12 @@ OPTIONAL = {"pyiqa": "iqa", "h5py": "mat", "peft": "peft", "ray": "ray", "s3fs":
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the check.
+    """The result of checking one part of the installation.
 
     Attributes:
         name: the part that was checked.
-        ok: false if something is wrong.
-        about: what was found.
+        ok: whether the part passed the check.
+        about: a description of the part, or of its fault.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Finding:
 
 
 def examine(data: Path | None) -> Iterator[Finding]:
-    """Check each part of the installation; nothing is downloaded or written.
+    """Check each part of the installation; nothing is downloaded, and no files are left behind.
 
     Args:
-        data: folder of image sets; None if only the bundled sets are used.
+        data: folder of image sets, or None if only the bundled sets are used.
     """
     checks: dict[str, Callable[[], str]] = {
         "petlir": _versions,
@@ -102,7 +102,7 @@ def _data(root: Path | None) -> str:
     from petlir.benchmark.images.imageset import HalfThere, Missing
 
     if root is not None and not root.is_dir():
-        raise PetlirError(f"{root} is not a folder; expected the folder of image sets, --data or PETLIR_DATA")
+        raise PetlirError(f"{root} is not a folder; expected the folder of image sets in --data or PETLIR_DATA")
     there, faults = 0, []
     for name in catalogue.names():
         try:
@@ -115,7 +115,7 @@ def _data(root: Path | None) -> str:
     if faults:
         raise PetlirError("; ".join(faults))
     where = root or "only the bundled sets: neither --data nor PETLIR_DATA is given"
-    return f"{there} of {len(catalogue.names())} image sets; {where}; `petlir images` checks them"
+    return f"{there} of {len(catalogue.names())} image sets found; {where}; `petlir images` checks the sets"
 
 
 def _weights() -> str:

@@ -21,7 +21,7 @@ def export_adapter(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Export an adapter with its card, options and digests; low-rank adapters also in Hugging Face peft's format."""
+    """Export an adapter with its card, options and digests; export low-rank adapters also in the format of peft."""
     from petlir.benchmark.publishing import adapter_folder
 
     for path in adapter_folder.export_adapter(cell, out, plugin or [], weights or []):
@@ -45,16 +45,14 @@ def push(
     with TemporaryDirectory() as folder:
         adapter_folder.export_adapter(cell, Path(folder), plugin or [], weights or [])
         commit = hub.upload_folder(Path(folder), target, "Adapter trained with petlir")
-    echo(f"to use it: petlir restore IN OUT --adapter {target}@{commit}")
+    echo(f"to use the adapter: petlir restore IN OUT --adapter {target}@{commit}")
 
 
 @app.command(name="export-network")
 def export_network(
     cell: CellFolder,
     out: Annotated[Path, typer.Argument(help="a new folder")],
-    form: Annotated[
-        str, typer.Option("--format", help="onnx (needs petlir[onnx]) or torch, for torch.export")
-    ] = "onnx",
+    form: Annotated[str, typer.Option("--format", help="onnx (needs petlir[onnx]) or torch (torch.export)")] = "onnx",
     tile: Annotated[int | None, typer.Option("--tile", help="side of a tile in pixels", min=1)] = None,
     plugin: Plugin = None,
     weights: Weights = None,
@@ -64,4 +62,4 @@ def export_network(
 
     difference = network_export.export_network(cell, out, form, tile, plugin or [], weights or [])
     echo(f"largest difference from the original network, on a tile of noise: {difference:.1e}")
-    echo(f"to use it: python {out / network_export.RUNNER} IN OUT")
+    echo(f"to use the network: python {out / network_export.RUNNER} IN OUT")

@@ -1,4 +1,4 @@
-"""Commands on grids: run, tune, plan, status, why, report, export."""
+"""Commands for grids and their results: run, tune, plan, status, why, report, export."""
 
 from __future__ import annotations
 
@@ -61,8 +61,10 @@ def run(
     regime: Regime = None,
     grid: Grid = None,
     config: Config = None,
-    save: Annotated[Path | None, typer.Option("--save", help="write the grid to a TOML file, for --config")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="every method on every task, like --grid all")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="write the grid to a TOML file that --config reads")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="run every method on every task, like --grid all")] = False,
     store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
@@ -71,15 +73,17 @@ def run(
     workers: Workers = None,
     cell_timeout: CellTimeout = None,
     executor: Annotated[str, typer.Option("--executor", help="local, ray or slurm")] = "local",
-    slurm: Annotated[str, typer.Option("--slurm", help="e.g. time=60,partition=gpu,gpus=1; time in minutes")] = "",
-    ray_address: Annotated[
-        str, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster; default: this machine's")
+    slurm: Annotated[
+        str, typer.Option("--slurm", help="SLURM options, e.g. time=60,partition=gpu,gpus=1; time in minutes")
     ] = "",
-    precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster; default: the cluster on this machine")
+    ] = "",
+    precision: Annotated[str, typer.Option("--precision", help="float32, or bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="use only deterministic kernels")] = True,
     locked: Annotated[bool, typer.Option("--locked", help="require the versions in requirements.lock")] = False,
     mlflow_uri: Annotated[
-        str | None, typer.Option("--mlflow-uri", help="MLflow server that mirrors the records; none: no mirror")
+        str | None, typer.Option("--mlflow-uri", help="MLflow server to mirror records to; none for no mirroring")
     ] = None,
     allow_overlap: Overlap = False,
     protocols: Annotated[str | None, typer.Option("--protocols", help="additional protocols, e.g. y,rgb+x8")] = None,
@@ -88,11 +92,13 @@ def run(
     reference: Reference = None,
     until_separable: Annotated[
         float | None,
-        typer.Option("--until-separable", help="add seeds until tied methods separate at this confidence, e.g. 0.95"),
+        typer.Option(
+            "--until-separable", help="add seeds until tied methods can be ranked at this confidence, e.g. 0.95"
+        ),
     ] = None,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="maximum number of seeds with --until-separable")] = 10,
 ) -> int:
-    """Run a grid: train and score missing cells, mirror them to MLflow and write the report."""
+    """Run a grid: train and score missing cells, mirror their records to MLflow and write the report."""
     from petlir.benchmark.records import lock
     from petlir.benchmark.runs import runner
     from petlir.benchmark.runs.planning.request import request_from_grid
@@ -120,7 +126,7 @@ def run(
 
 
 def _show(outcome: Outcome) -> None:
-    """Print a short table of a run's results, and warn of results worse than the degraded images."""
+    """Print a short table of a run's results, and warn if restored images score worse than the degraded images."""
     from petlir.benchmark.records.files import RECORD, read_record
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.store.index import Index
@@ -137,7 +143,7 @@ def _show(outcome: Outcome) -> None:
 def _outcomes(
     request: Request, address: str, work: Callable[[Request], Outcome], confidence: float | None, most: int
 ) -> Iterable[Outcome]:
-    """Return the outcome of a single run, or the outcomes of successive runs until all methods separate."""
+    """Return the outcome of a single run, or of successive runs that add seeds until all methods can be ranked."""
     if confidence is None:
         return [work(request)]
     from petlir.benchmark.runs import group_sequential
@@ -145,7 +151,7 @@ def _outcomes(
 
     store = store_at(address)
     if isinstance(store, RemoteStore):
-        raise PetlirError(f"--until-separable needs a store in a folder, not {address}")
+        raise PetlirError(f"--until-separable needs a store in a local folder, not {address}")
     return group_sequential.run(request, store, work, echo, confidence=confidence, most=most)
 
 
@@ -165,7 +171,7 @@ def tune(
     device: Device = "auto",
     workers: Workers = None,
     cell_timeout: CellTimeout = None,
-    export: Annotated[bool, typer.Option("--export", help="write the chosen rates to results/tuning")] = False,
+    export: Annotated[bool, typer.Option("--export", help="write the chosen learning rates to results/tuning")] = False,
     allow_overlap: Overlap = False,
     again: Annotated[bool, typer.Option("--again", help="tune again even if petlir ships a learning rate")] = False,
 ) -> None:
@@ -201,7 +207,7 @@ def plan(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """List the cells of a grid with their states, and the predicted time and memory of cells to run; run nothing."""
+    """List a grid's cells with their states and, for cells yet to run, the predicted time and memory; run nothing."""
     from petlir.benchmark.runs.planning.request import request_from_grid
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 

@@ -1,4 +1,4 @@
-"""Commands about available components: list, images, audit, params."""
+"""Commands that list or check the available components: list, images, audit, params."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def params(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Count trainable and stored parameters."""
+    """Count, for each method, the trainable parameters and all parameters of the adapted backbone."""
     from petlir.benchmark.commands.listing import parameters
 
     show_rows(parameters(backbone, method or "*", published, plugin or []), as_json, _counted)

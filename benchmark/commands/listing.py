@@ -102,11 +102,11 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "weights": _weights,
     "convergence": _convergence,
 }
-"""The lists of `petlir list`; a row has a name, a description and additional values for JSON output."""
+"""The lists that `petlir list` prints; each row has a name, a description and additional values for JSON output."""
 
 
 def presence(root: Path | None) -> list[Row]:
-    """Return each image set's state (complete, incomplete, changed or missing) and the way to get it."""
+    """Return each image set's state (there, different, incomplete, unreadable, missing) and the way to get the set."""
     return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
 
 
@@ -132,12 +132,16 @@ def _present(images: ImageSet, root: Path | None) -> Row:
 def _how(images: ImageSet) -> str:
     """Return the command or page to get an image set, and the hub repositories that a file `SET.hub` may name."""
     page = f" ({images.source})" if images.get else ""
-    hub = f"; or write one of {', '.join(images.mirrors)} to {images.name}.hub" if images.mirrors else ""
+    hub = (
+        f"; or write a hub repository ({', '.join(images.mirrors)}) to the file {images.name}.hub"
+        if images.mirrors
+        else ""
+    )
     return f"{images.get or images.source}{page}{hub}"
 
 
 def _skeleton(plugins: Plugins, name: str) -> Backbone:
-    """Return the backbone without allocating its weights."""
+    """Build a backbone without allocating memory for its weights."""
     with without_memory():
         return plugins.build(name)
 
@@ -170,7 +174,7 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
 
 
 def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
-    """Return the number of trainable parameters, the bytes to store, and the total number of parameters."""
+    """Return a method's number of trainable parameters, their size in bytes, and the total number of parameters."""
     with without_memory():
         network = plugins.build(backbone)
         every = dict(network.named_parameters())

@@ -20,7 +20,9 @@ def clean(
     abandoned: Annotated[bool, typer.Option("--abandoned", help="also remove checkpoints of abandoned cells")] = False,
     cache: Annotated[
         str | None,
-        typer.Option("--cache", help="only shrink the user's cache to this size, e.g. 10G", metavar="SIZE"),
+        typer.Option(
+            "--cache", help="shrink the user's cache to this size, e.g. 10G, and remove nothing else", metavar="SIZE"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would be removed")] = False,
     as_json: Json = False,

@@ -49,7 +49,7 @@ def score(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Score restored images against clean ones, paired by file name."""
+    """Score restored images against clean images, which are matched by file name."""
     from petlir.benchmark.devices import pick
     from petlir.benchmark.plugins import find
     from petlir.benchmark.protocol import protocol as named
@@ -96,7 +96,7 @@ def degrade(
     skip_existing: SkipExisting = False,
     plugin: Plugin = None,
 ) -> None:
-    """Degrade a folder of clean images as a task does."""
+    """Degrade a folder of clean images with the degradation of a task."""
     from petlir.benchmark.cells.own_images import degrade_folder
 
     count = degrade_folder(task, clean, out, seed, plugin or [], skip_existing=skip_existing, warn=_warn)
@@ -106,9 +106,12 @@ def degrade(
 @app.command()
 def adapt(
     folder: Annotated[
-        Path, typer.Argument(help="folder of image pairs: noisy/ and clean/, or both in each of train/ and test/")
+        Path,
+        typer.Argument(
+            help="folder of image pairs, with sub-folders noisy/ and clean/, or with both in each of train/ and test/"
+        ),
     ],
-    minutes: Annotated[float, typer.Option("--minutes", help="the time limit")] = 10.0,
+    minutes: Annotated[float, typer.Option("--minutes", help="time limit in minutes")] = 10.0,
     backbone: Backbones = None,
     method: Methods = None,
     steps: Steps = None,
@@ -123,7 +126,7 @@ def adapt(
     allow_overlap: Overlap = False,
     as_json: Json = False,
 ) -> int:
-    """Adapt a network to a folder of pairs: try several methods, train the best, export its adapter."""
+    """Adapt a network to a folder of image pairs: try several methods, train the best, export its adapter."""
     from petlir.benchmark.commands import adapt as adapting
     from petlir.reports import terminal
 
@@ -135,7 +138,7 @@ def adapt(
     found = adapting.adapt(asked, store, out, lambda line: echo(line, err=as_json))
     if found.best is None:
         when = "before you stopped it" if found.interrupted else f"within {minutes:g} min"
-        echo(f"petlir: no adapter was finished {when}; the same command continues from here", err=True)
+        echo(f"petlir: no adapter was finished {when}; run the same command again to continue", err=True)
         return 1
     sentences = list(terminal.answer(found.best, found.records))
     if as_json:
@@ -145,7 +148,7 @@ def adapt(
     for line in sentences:
         echo(line)
     echo(f"adapter: {found.adapter}")
-    echo(f"to use it: petlir restore IN OUT --adapter {found.adapter}")
+    echo(f"to use the adapter: petlir restore IN OUT --adapter {found.adapter}")
     return 0
 
 
@@ -156,10 +159,10 @@ def restore(
     adapter: Annotated[
         str | None, typer.Option(help="folder of a cell or of an exported adapter, or hub:OWNER/NAME")
     ] = None,
-    best: Annotated[bool, typer.Option("--best", help="use the best adapter in --store")] = False,
+    best: Annotated[bool, typer.Option("--best", help="use the best adapter in the store")] = False,
     store: Store = STORE,
     task: Annotated[
-        str | None, typer.Option("-t", "--task", help="the task for --best, if the store has several")
+        str | None, typer.Option("-t", "--task", help="the task for --best, if the store has several tasks")
     ] = None,
     bicubic: Annotated[
         int | None, typer.Option(help="enlarge bicubically by this factor, without a network", min=2)
@@ -167,7 +170,9 @@ def restore(
     device: Device = "auto",
     plugin: Plugin = None,
     weights: Weights = None,
-    tiling: Annotated[str, typer.Option(help="default, official (as in the network's code) or whole")] = "default",
+    tiling: Annotated[
+        str, typer.Option(help="tiling of large images: default, official (as in the network's own code) or whole")
+    ] = "default",
     skip_existing: SkipExisting = False,
 ) -> None:
     """Restore an image or a folder of images with a trained adapter."""
@@ -176,7 +181,7 @@ def restore(
     from petlir.benchmark.store.best import best_folder
 
     if best and adapter is not None:
-        raise PetlirError("restore takes either --adapter or --best")
+        raise PetlirError("restore takes --adapter or --best, but not both")
     if task is not None and not best:
         raise PetlirError(f"--task {task} requires --best")
     chosen = str(best_folder(Records(store), task)) if best else adapter

@@ -1,4 +1,4 @@
-"""Commands for publishing: submit results, verify submissions."""
+"""Commands for publishing: submit, verify, merge, compare, cite and mirror results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def submit(
         str | None, typer.Option("--tuning", help="how learning rates and options were chosen; default: as recorded")
     ] = None,
     used_test_data: Annotated[
-        bool, typer.Option("--used-test-data/--no-test-data", help="declare whether test data influenced a choice")
+        bool, typer.Option("--used-test-data/--no-test-data", help="declare whether test data influenced any choice")
     ] = False,
     plugin: Plugin = None,
 ) -> None:
@@ -51,7 +51,7 @@ def submit(
 def verify(
     source: Annotated[Path, typer.Argument(help="an archive made by `petlir submit`, or a store")],
     images: Annotated[
-        int, typer.Option("--images", min=1, help="number of images per cell whose restoration is rerun")
+        int, typer.Option("--images", min=1, help="number of images per cell that are restored again")
     ] = 3,
     retrain: Annotated[int, typer.Option("--retrain", min=0, help="number of cells to retrain")] = 0,
     into: Annotated[Path | None, typer.Option("--into", help="store to copy the verified cells to")] = None,
@@ -96,9 +96,11 @@ def merge(
         bool,
         typer.Option("--without-images", help="omit images and adapters of reference methods, as in the leaderboard"),
     ] = False,
-    crops: Annotated[int, typer.Option("--crops", min=0, help="keep crops of this number of photographs per task")] = 0,
+    crops: Annotated[
+        int, typer.Option("--crops", min=0, help="keep image crops of this number of photographs per task")
+    ] = 0,
 ) -> None:
-    """Merge the cells of several stores into one; existing cells are kept."""
+    """Merge the cells of several stores into one store; cells that this store already contains are kept."""
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
@@ -123,7 +125,7 @@ def spread(
 ) -> None:
     """Measure how much scores vary when training is repeated with images perturbed by 1e-6.
 
-    Rows that the table already has are kept, so an interrupted measurement continues.
+    Rows that the table already contains are kept, so that an interrupted measurement can be continued.
     """
     from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.devices import pick
@@ -140,7 +142,7 @@ def spread(
 
 @app.command()
 def compare(first: Path, second: Path, as_json: Json = False) -> None:
-    """Compare two stores: list the scores that changed, whether each change is significant, and its causes."""
+    """Compare two stores: list the scores that changed, and the significance and the causes of each change."""
     from dataclasses import asdict
 
     from petlir.reports.compare import compare as moves
@@ -158,14 +160,17 @@ def _moved(row: dict[str, Any]) -> str:
 
 @app.command()
 def claims(
-    paper: Annotated[str | None, typer.Argument(help="short name, e.g. AdaptIR; default: all papers")] = None,
+    paper: Annotated[
+        str | None, typer.Argument(help="short name of a paper, e.g. AdaptIR; default: all papers")
+    ] = None,
     store: AnyStore = None,
     published: Annotated[
-        Path | None, typer.Option("--published", help="folder of CSV files with papers' results; default: petlir's own")
+        Path | None,
+        typer.Option("--published", help="folder of CSV files with results of papers; default: the files in petlir"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the results that papers report and, with a store, whether each was reproduced."""
+    """List the results that papers report and, if a store is given, whether each result was reproduced."""
     from petlir.benchmark import published as publishing
     from petlir.reports.claims import rows
     from petlir.reports.frame import load
@@ -199,11 +204,9 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
 @app.command()
 def sync(
     store: Cells = STORE,
-    mlflow_uri: Annotated[
-        str | None, typer.Option("--mlflow-uri", help="MLflow server that mirrors the records")
-    ] = None,
+    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="MLflow server to mirror records to")] = None,
 ) -> int:
-    """Mirror missing records to MLflow; exit with 1 if a record is damaged or rejected."""
+    """Mirror the records that MLflow lacks; exit with 1 if a record is damaged or rejected."""
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.tracking.tracker import NotTaken, Tracker, default_uri
 

@@ -1,4 +1,4 @@
-"""The report written at the end of a run, and the reference leaderboard shown with it."""
+"""The report written at the end of a run, and the reference leaderboard shown in this report."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def ending(outcome: Outcome, address: str | None, reference: bool | None, *, aga
 
     Args:
         outcome: the outcome of the run.
-        address: the store's address; None to write no report.
-        reference: whether to show the reference leaderboard in the report; None to show it if it is installed.
+        address: the store's address, or None to write no report.
+        reference: whether to show the reference leaderboard in the report, or None to show it if it is installed.
         again: whether to write the report even if it is up to date.
     """
     from petlir.reports.agreement import agreement_of_run
@@ -31,7 +31,7 @@ def ending(outcome: Outcome, address: str | None, reference: bool | None, *, aga
 
 
 def _report(address: str, reference: bool | None, *, again: bool) -> Path:
-    """Return the path of a store's report; unless `again` is set, keep a page that is newer than records and code."""
+    """Write a store's report and return its path; unless `again` is set, keep a report newer than records and code."""
     from petlir import reports
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
@@ -48,7 +48,7 @@ def _report(address: str, reference: bool | None, *, again: bool) -> Path:
 
 
 def reference_beside(store: Path, wanted: bool | None) -> Path | None:
-    """Return the shipped reference store; None if it is not wanted, is `store` itself, or is not installed.
+    """Return the shipped reference store, or None if it is not wanted, is `store` itself, or is not installed.
 
     Raises:
         PetlirError: the reference store is requested but not installed.

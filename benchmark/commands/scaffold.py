@@ -152,14 +152,14 @@ NEXT = {
     "backbone": "petlir contract {path}:{class_name}",
     "task": "petlir run --plugin {path} -m frozen,lora -t {name}",
 }
-"""The command to run on a new file of each kind."""
+"""The command with which to try a new file, by the kind of plugin in the file."""
 
 
 def new(kind: str, name: str, folder: Path) -> Path:
     """Write a template of a method, backbone or task to a file `name`.py in `folder`; the template passes its contract.
 
     Raises:
-        PetlirError: the kind is unknown, the name is invalid, or the file exists.
+        PetlirError: the kind of plugin is unknown, the name is invalid, or the file exists.
     """
     templates = {"method": METHOD, "backbone": BACKBONE, "task": TASK}
     if kind not in templates:
@@ -168,7 +168,7 @@ def new(kind: str, name: str, folder: Path) -> Path:
 
 
 def next_command(kind: str, name: str, path: Path) -> str:
-    """Return the command that tries the new file."""
+    """Return the command with which to try the new file."""
     return NEXT[kind].format(path=path, class_name=_class_name(name), name=name)
 
 

@@ -1,4 +1,4 @@
-"""Checks of the contracts of methods and backbones on small networks: `petlir contract FILE.py:Class`."""
+"""Checks of the contracts of methods and backbones, which `petlir contract` makes on small networks."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ COMPARING = {
     "training and evaluation agree",
     "any number of threads",
 }
-"""Points that compare outputs; they are not checked for a method whose evaluation is not repeatable."""
+"""Contract points that compare outputs, and are not checked for a method whose evaluation is not repeatable."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The outcome of one check.
+    """The outcome of checking one point of a contract.
 
     Attributes:
-        name: name of the check.
+        name: name of the contract point.
         passed: whether the method or backbone passes the check.
         detail: the fault, or the reason why the check was skipped, in one line; empty if the check is passed.
         applicable: whether the check was made; if not, `detail` is the reason, e.g. that the method does not support
@@ -53,7 +53,7 @@ def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[
     """Return a method, or the builder of a small backbone, from `FILE.py:Class`, a grid item or a family's name.
 
     Raises:
-        PetlirError: the file, class, method or family does not exist, or the item names several methods.
+        PetlirError: the file, class, method or family does not exist, or the grid item names several methods.
     """
     plugins = plugins or find()
     file, _, name = target.rpartition(":")
@@ -80,11 +80,11 @@ def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Call
     """Return a builder for each named network: the small network of a family, or a backbone at its full size.
 
     Args:
-        names: comma-separated names; `*` for all families that declare a small size.
-        plugins: the available plugins; None for those that are installed.
+        names: comma-separated names, or `*` for all families that declare a small size.
+        plugins: the available plugins, or None for the installed plugins.
 
     Raises:
-        PetlirError: a name is neither a family nor a backbone.
+        PetlirError: a name is neither a backbone family nor a backbone.
     """
     plugins = plugins or find()
     small = {name: partial(alive, family.small) for name, family in plugins.backbone_families.items()} | dict(SMALL)
@@ -95,12 +95,12 @@ def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Call
 
 
 def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dict[str, ToyTrial | BackboneTrial]:
-    """Return a trial for each network on which a target's contract is checked; a backbone has a single trial.
+    """Return a trial for each network on which a method's contract is checked, or a single trial for a backbone.
 
     Args:
-        target: see `target_of`.
-        names: see `networks`; ignored if the target is a backbone.
-        plugins: the available plugins; None for those that are installed.
+        target: a method or a backbone family, see `target_of`.
+        names: names of networks, see `networks`; ignored if the target is a backbone.
+        plugins: the available plugins, or None for the installed plugins.
     """
     found = target_of(target, plugins)
     if isinstance(found, Method):
@@ -124,19 +124,19 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckRes
 
     Args:
         method: the method, with the options to check.
-        build: builder of a small network, by default an IPT; its weights may be random.
+        build: function that builds a small network, by default an IPT; the weights may be random.
     """
     return findings(ToyTrial(method, build))
 
 
 def findings(trial: ToyTrial | BackboneTrial) -> list[CheckResult]:
-    """Check every point; if a method does not support the network, return a single result that says so."""
+    """Check every point of a contract; if a method does not support the network, return one result with the reason."""
     refused = unsupported(trial)
     return [refused] if refused else [examine(point, trial) for point in points(trial)]
 
 
 def unsupported(trial: ToyTrial | BackboneTrial) -> CheckResult | None:
-    """Return a result if the method does not support the network or if `supports` fails, else None."""
+    """Return a check result if the method does not support the network or if `supports` fails, else None."""
     try:
         with preserved(trial.functions):
             reason = trial.obstacle

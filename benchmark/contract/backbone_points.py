@@ -21,17 +21,17 @@ from petlir.benchmark.training.adaptation import merge
 SIZES = ((1, 1), (1, 7), (5, 3), (17, 16))
 """Image heights and widths on which a network that accepts any size is tested."""
 MERGED = 1e-4
-"""The maximum change in output after folding a LoRA into the weights, as a fraction of the largest magnitude."""
+"""The maximum change in output after folding a LoRA into the weights, as a fraction of the largest output."""
 
 
 class BackboneTrial:
     """A backbone that is built anew for each check.
 
     Args:
-        build: builder of the small network, with randomly drawn weights.
+        build: function that builds a small network with random weights.
 
     Attributes:
-        functions: the libraries' functions before the network is built.
+        functions: the library functions as they were before the network was built.
     """
 
     obstacle: str | None = None
@@ -47,13 +47,13 @@ class BackboneTrial:
         return alive(self.build, seed).eval()
 
     def images(self, head: str, size: tuple[int, int] | None = None) -> Tensor:
-        """Return two images, 2×3×h×w, for `head`; by default as large as the network's window, or about 16×16."""
+        """Return two images (2×3×h×w) for `head`, by default of the network's window size or of about 16×16 pixels."""
         side = self.example.window or self.example.patch(head, 16)
         return torch.rand(2, 3, *(size or (side, side)), generator=torch.Generator().manual_seed(1))
 
     @torch.no_grad()
     def outputs(self, network: Backbone) -> Tensor:
-        """Return the network's outputs for the images through all heads, as one flat vector."""
+        """Return the network's outputs for the test images through all heads, as one flat vector."""
         return torch.cat([network(self.images(head), head).flatten() for head in self.heads])
 
 
@@ -61,7 +61,7 @@ def described(trial: BackboneTrial) -> str | None:
     """Check that the backbone has a name, a docstring, and heads with their scales."""
     network = trial.example
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", getattr(network, "name", "")):
-        return "name is missing, or not lower-case words joined by - or _"
+        return "name is missing, or is not lower-case words joined by - or _"
     if not type(network).__doc__:
         return "the class has no docstring"
     if not network.heads:
@@ -71,7 +71,7 @@ def described(trial: BackboneTrial) -> str | None:
 
 
 def keys(trial: BackboneTrial) -> str | None:
-    """Check that another network with the saved weights gives the same outputs, and that a missing key is rejected."""
+    """Check that loading saved weights gives the same outputs, and that a state dict with a missing key is rejected."""
     expected = trial.outputs(network := trial.network())
     state = network.official_state_dict()
     other, third = trial.network(2), trial.network(2)
@@ -79,20 +79,18 @@ def keys(trial: BackboneTrial) -> str | None:
     third.load_state_dict(network.state_dict())
     distance = max(apart(trial.outputs(loaded), expected) for loaded in (other, third))
     if distance > 0:
-        return (
-            f"the output differs by {distance:.1e} after loading its weights; some state is not a parameter or a buffer"
-        )
+        return f"loading saved weights changes the output by {distance:.1e}; some state is not a parameter or a buffer"
     try:
         trial.network(2).load_official({name: state[name] for name in list(state)[1:]})
     except PetlirError:
         return None
-    return f"load_official accepts a state dict without {next(iter(state))}; expected a PetlirError that names it"
+    return f"load_official accepts a state dict without {next(iter(state))}; expected a PetlirError that names this key"
 
 
 def sizes(trial: BackboneTrial) -> str | None:
-    """Check that an H×W image gives a scale·H × scale·W output; a network with a window is tested only at that size.
+    """Check that H×W images give scale·H × scale·W outputs; networks with a window are tested only at the window size.
 
-    The network may reject images with a side of a single pixel with a `PetlirError`.
+    For images with a side of one pixel, the network may raise a `PetlirError`.
     """
     window = trial.example.window
     for head, scale in trial.heads.items():
@@ -118,7 +116,7 @@ def heads(trial: BackboneTrial) -> str | None:
     first = next(iter(trial.heads))
     try:
         trial.example(trial.images(first), "no such head")
-        return "an unknown head is not rejected; expected a PetlirError such as `head_index` raises"
+        return "an unknown head is not rejected; expected a PetlirError, as raised by `head_index`"
     except PetlirError:
         pass
     for head in trial.heads:
@@ -145,7 +143,7 @@ def blocks(trial: BackboneTrial) -> str | None:
     for block in found:
         kinds = [branch.kind for branch in block.branches]
         if kinds not in (["mixer", "mlp"], ["mixer", "cross", "mlp"]):
-            return f"{block.name} has the branches {', '.join(kinds)}; expected mixer and mlp, or cross between them"
+            return f"{block.name} has the branches {', '.join(kinds)}; expected mixer, mlp; or mixer, cross, mlp"
     for where, site in _sites(network):
         try:
             site.module  # noqa: B018 - reading the property looks up the module
@@ -165,7 +163,7 @@ def _sites(network: Backbone) -> Iterator[tuple[str, Site]]:
 
 
 class Called(nn.Module):
-    """A wrapper that records the calls of a module, or of the identity, and scales its output by a factor."""
+    """A wrapper that records the calls to a module, or to the identity, and scales the output by a factor."""
 
     def __init__(self, module: nn.Module | None = None, factor: float = 1.0) -> None:
         super().__init__()
@@ -189,11 +187,11 @@ def sites(trial: BackboneTrial) -> str | None:
     for where, site, module in placed:
         if not module.seen:
             return f"the module that replaces site {site.name} of {where} is never called"
-    return f"the output differs by {distance:.1e} although every site computes the same" if distance else None
+    return f"the output differs by {distance:.1e} although the replacements are equivalent" if distance else None
 
 
 def hooks(trial: BackboneTrial) -> str | None:
-    """Check that hooks have no effect until a module is inserted, and that layouts convert to maps and back."""
+    """Check that hooks have no effect without inserted modules, and that layouts convert features to maps and back."""
     network = trial.network()
     expected = trial.outputs(network)
     for block in network.blocks():
@@ -252,7 +250,7 @@ def repeats(trial: BackboneTrial) -> str | None:
 
 
 def leaves_no_trace(trial: BackboneTrial) -> str | None:
-    """Check that global settings stay unchanged, networks share nothing, and building works on the meta device."""
+    """Check that global settings stay unchanged, and networks share nothing and can be built on the meta device."""
     before = global_state()
     network = trial.network()
     expected = trial.outputs(network)
@@ -263,7 +261,7 @@ def leaves_no_trace(trial: BackboneTrial) -> str | None:
         for tensor in trial.network(2).state_dict().values():
             tensor.zero_()
     if not trial.outputs(network).equal(expected):
-        return "another network of its class changes this one; they share weights or settings"
+        return "changing the weights of a network changes another network of its class; they share weights or settings"
     with without_memory():
         trial.build()
     return None

@@ -14,28 +14,30 @@ from petlir.benchmark.training.adaptation import Adapted
 SIZES = ((17, 13), (24, 40))
 """Image heights and widths that are tested in addition to the training size."""
 CONSTANTS = (0.0, 0.5, 1.0)
-"""Pixel values of constant images."""
+"""Pixel values of the constant images on which a method is tested."""
 LEVEL = 0.5
-"""The value of constant features."""
+"""The value of the constant features on which a method is tested."""
 THREADS = (2, 3)
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that an image gives the same output again, even after other images, and that no tensor changes."""
+    """Check that an image gives the same output each time, even after other images, and that no tensor is changed."""
     found = trial.evaluation
     if found.frozen:
         return None  # another point reports this fault
     if found.other:
         return f"evaluation changes {', '.join(found.other[:4])}"
     if found.drift:
-        return f"the output for an image differs by {found.drift:.1e} when it is restored again after another image"
+        return (
+            f"the output for an image differs by {found.drift:.1e} when the image is restored again after another image"
+        )
     adapted = trial.retrained()
     if any(not tensor.equal(trial.trained[0].state()[name]) for name, tensor in adapted.state().items()):
         return None  # another point reports this fault
     with torch.no_grad():
         later, sooner = (adapted.backbone(trial.images[[index]], trial.head) for index in (1, 0))
     distance = apart(torch.cat([sooner, later]), found.outputs)
-    return f"the output for an image differs by {distance:.1e} in another order" if distance else None
+    return f"the output for an image differs by {distance:.1e} if the order of images changes" if distance else None
 
 
 @torch.no_grad()
@@ -44,12 +46,12 @@ def images_apart(trial: ToyTrial) -> str | None:
     network = trial.trained[0].backbone.eval()
     alone = torch.cat([network(image[None], trial.head) for image in trial.images])
     distance = apart(alone, trial.output(network))
-    return None if distance <= CLOSE else f"the output for an image differs by {distance:.1e} in a batch"
+    return None if distance <= CLOSE else f"the outputs for an image alone and in a batch differ by {distance:.1e}"
 
 
 @torch.no_grad()
 def image_sizes(trial: ToyTrial) -> str | None:
-    """Check that outputs have the frozen network's size and dtype for all heads and all image sizes that it accepts."""
+    """Check, for all heads and several image sizes, that outputs have the frozen network's output size and dtype."""
     reference = trial.network()
     prepared = type(trial.method).adapt_from is not Method.adapt_from  # prior results exist for a single head only
     for head in [trial.head] if prepared else reference.heads:
@@ -85,7 +87,7 @@ def constant_images(trial: ToyTrial) -> str | None:
     for value in CONSTANTS:
         with restored(adapted.backbone):
             if fault := _not_finite(trial, adapted, torch.full_like(trial.images, value)):
-                return f"an image that is {value:g} everywhere gives {fault}"
+                return f"an image with the constant value {value:g} gives {fault}"
     hooks = [module.register_forward_pre_hook(_levelled) for _, module in outermost(adapted)]
     try:
         with restored(adapted.backbone):
@@ -93,7 +95,7 @@ def constant_images(trial: ToyTrial) -> str | None:
     finally:
         for hook in hooks:
             hook.remove()
-    return f"features that are equal everywhere give {fault}" if fault else None
+    return f"constant features give {fault}" if fault else None
 
 
 def _levelled(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
@@ -125,14 +127,14 @@ def _gradients(trial: ToyTrial, adapted: Adapted, images: Tensor) -> dict[str, T
 
 
 def threads(trial: ToyTrial) -> str | None:
-    """Check that weights and outputs do not depend on the number of threads, beyond rounding."""
+    """Check that the shapes of parameters, and the outputs up to rounding, do not depend on the number of threads."""
     before = torch.get_num_threads()
     try:
         known, outputs = _on_threads(trial, 1)
         for number in {*THREADS, before} - {1}:
             start, found = _on_threads(trial, number)
             if start != known:
-                return f"the method has different parameters with {number} threads and with one"
+                return f"the shapes of the method's parameters differ with {number} threads and with one"
             for mode in outputs:
                 distance = apart(found[mode], outputs[mode])
                 if not distance <= ROUNDING:
@@ -143,7 +145,7 @@ def threads(trial: ToyTrial) -> str | None:
 
 
 def _on_threads(trial: ToyTrial, number: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Tensor]]:
-    """Return the shapes of the method's tensors, and the trained method's outputs in both modes."""
+    """Return the shapes of the method's tensors, and the trained method's outputs in evaluation and training mode."""
     torch.set_num_threads(number)
     shapes = {name: tuple(tensor.shape) for name, tensor in trial.adapted().state().items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in trial.trained[0].state().items()}:
@@ -153,9 +155,9 @@ def _on_threads(trial: ToyTrial, number: int) -> tuple[dict[str, tuple[int, ...]
 
 
 def modes_agree(trial: ToyTrial) -> str | None:
-    """Check that training has an effect in evaluation, and that both modes give the same output.
+    """Check that training has an effect in evaluation, and that training and evaluation mode give the same output.
 
-    The second check does not apply to methods that draw random numbers or update statistics in training.
+    Methods that draw random numbers or update statistics in training may give different outputs in the two modes.
     """
     adapted = trial.trained[0]
     evaluated = trial.output(adapted.backbone)
@@ -165,12 +167,12 @@ def modes_agree(trial: ToyTrial) -> str | None:
     if drawn or adapted.batch_statistics:
         return None
     distance = apart(output, evaluated)
-    return None if distance <= CLOSE else f"the outputs in training and in evaluation differ by {distance:.1e}"
+    return None if distance <= CLOSE else f"the outputs in training and evaluation mode differ by {distance:.1e}"
 
 
 @torch.no_grad()
 def _in_training(trial: ToyTrial, adapted: Adapted) -> tuple[Tensor, bool]:
-    """Return the output in training mode, and whether the pass draws random numbers or changes a buffer."""
+    """Return the output in training mode, and whether this forward pass draws random numbers or changes a buffer."""
     with restored(adapted.backbone) as tensors, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         before = torch.get_rng_state()

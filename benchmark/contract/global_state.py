@@ -34,7 +34,7 @@ Attributes = Mapping[ModuleType | type, Mapping[str, object]]
 
 
 def global_state() -> dict[str, object]:
-    """Return description → value of each random state and setting of this process."""
+    """Return the value of each random state and setting of this process, keyed by a description."""
     return {
         "numpy's global random numbers": pickle.dumps(np.random.get_state()),
         "Python's global random numbers": random.getstate(),
@@ -56,7 +56,7 @@ def _hooks() -> list[dict[int, object]]:
 
 
 def functions() -> Attributes:
-    """Return the functions of torch, numpy, petlir and Python's standard modules, with the methods of their classes."""
+    """Return the functions of torch, numpy, petlir and some standard modules, and the methods of their classes."""
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("petlir.benchmark.")]
     kinds = {torch.Tensor, *_classes(torch.nn, "torch."), *(kind for one in ours for kind in _classes(one, "petlir."))}
     owners: list[ModuleType | type] = [*LIBRARIES, *STANDARD, *ours, *kinds]
@@ -79,7 +79,7 @@ def replaced(before: Attributes) -> dict[Place, object]:
 
 
 def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
-    """Compare by identity, without a slow Python loop: most of the about 600 modules and classes never change."""
+    """Compare attributes by identity, without a slow Python loop; most of some 600 modules and classes never change."""
     return len(known) == len(now) and all(map(operator.is_, known.values(), now.values()))
 
 
@@ -101,7 +101,7 @@ def _origin(value: object) -> str:
 
 
 def spelled(place: Place) -> str:
-    """Return the name of a function, e.g. `torch.relu`."""
+    """Return the qualified name of a function, such as `torch.relu`."""
     owner, name = place
     prefix = f"{owner.__module__}.{owner.__qualname__}" if isinstance(owner, type) else owner.__name__
     return f"{prefix}.{name}"
@@ -109,10 +109,10 @@ def spelled(place: Place) -> str:
 
 @contextmanager
 def preserved(known: Attributes) -> Iterator[None]:
-    """Restore random states, common settings and replaced functions after the block, which cannot end the process.
+    """Restore random states, settings and replaced functions after the block; keep it from ending the process.
 
     Args:
-        known: the functions to restore, as returned by `functions`, which takes longer than many blocks.
+        known: the functions to restore, from an earlier call of `functions`, because the call is slow.
     """
     numbers, generator = np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()

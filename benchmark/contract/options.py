@@ -20,16 +20,16 @@ from petlir.benchmark.training.adaptation import Adapted
 Outcome = tuple[int, Tensor]
 """The number of stored values, and the network's output after training."""
 ROOMS = (8, 32)
-"""Larger sizes for testing options, because at the smallest sizes different fractions round to the same number."""
+"""Larger method sizes for testing options, because at the smallest sizes different fractions round to one number."""
 
 
 def described(trial: ToyTrial) -> str | None:
     """Check that the method has a name, an `idea`, a docstring and, if it trains more than the backbone, a paper."""
     method = type(trial.method)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
-        return "name is missing, or not lower-case words joined by - or _"
+        return "name is missing, or is not lower-case words joined by - or _"
     if not getattr(method, "idea", ""):
-        return "idea is missing: expected one sentence for its card"
+        return "idea is missing: expected one sentence for the method's card"
     if not method.__doc__ or method.__doc__.startswith(f"{method.__name__}("):
         return "the class has no docstring"
     if method.trains and not method.tunes_backbone and not isinstance(method.paper, Paper):
@@ -45,13 +45,13 @@ def frozen_dataclass(trial: ToyTrial) -> str | None:
     written = json.dumps(trial.method.options())
     restored = kind(**json.loads(written))
     if restored != trial.method or hash(restored) != hash(trial.method):
-        return "its options change when written as JSON and read again"
+        return "the method's options change when written as JSON and read again"
     trial.adapted()
-    return None if json.dumps(trial.method.options()) == written else "adapting a network changes its options"
+    return None if json.dumps(trial.method.options()) == written else "adapting a network changes the method's options"
 
 
 def in_a_grid(trial: ToyTrial) -> str | None:
-    """Check that a grid item with all options of the method is parsed as the same method."""
+    """Check that a grid item that states all options of a method is parsed as this method."""
     method = trial.method
     options = "; ".join(f"{name}={spelled(value)}" for name, value in method.options().items())
     for text in (f"{method.name}[{options}]", method.label):
@@ -67,7 +67,7 @@ def sizes(trial: ToyTrial) -> str | None:
         return None
     counts = [_count(trial.adapted(method=replace(trial.method, **{option: value}))) for value in (1, 2, 3)]
     if not counts[0] < counts[1] < counts[2]:
-        return f"{option} = 1, 2, 3 gives {counts[0]}, {counts[1]}, {counts[2]} parameters, which do not grow"
+        return f"{option} = 1, 2, 3 gives {counts[0]}, {counts[1]}, {counts[2]} parameters; expected increasing numbers"
     try:
         replace(trial.method, **{option: 0})
     except PetlirError:
@@ -80,7 +80,7 @@ def _count(adapted: Adapted) -> int:
 
 
 def options_act(trial: ToyTrial) -> str | None:
-    """Check that every numeric option and switch changes the stored size or the result of a few training steps."""
+    """Check that every numeric and boolean option changes the stored size or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
         if idle and method.supports(trial.network()) is None:
@@ -91,14 +91,14 @@ def options_act(trial: ToyTrial) -> str | None:
 
 
 def _roomy(method: Method) -> Iterator[Method]:
-    """Yield the unchanged method, then larger versions."""
+    """Yield the method itself, then the method at larger sizes."""
     yield method
     if method.size:
         yield from (replace(method, **{method.size: room}) for room in ROOMS)
 
 
 def _numbers(method: Method) -> Iterator[str]:
-    """Yield the numeric options and the switches."""
+    """Yield the names of the numeric and boolean options."""
     types = get_type_hints(type(method))
     for name in method.options():
         if {int, float, bool} & {types[name], *get_args(types[name])}:
@@ -106,7 +106,7 @@ def _numbers(method: Method) -> Iterator[str]:
 
 
 def _idle(trial: ToyTrial, method: Method, option: str, before: Outcome) -> bool:
-    """Return whether all other valid values of the option make no difference."""
+    """Return whether no other valid value of an option changes the stored size or the output."""
     tried = False
     for value in _others(method, option):
         with suppress(PetlirError):

@@ -1,4 +1,4 @@
-"""The same method in other processes, in which string hashes and therefore the order of sets differ."""
+"""Fingerprints of a method in other processes, in which string hashes and therefore the order of sets differ."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Fingerprint:
 
     Attributes:
         start: digest of the method's initial weights.
-        outputs: outputs of the network after fixed changes to these weights, in evaluation and in training mode.
+        outputs: outputs of the network after fixed changes to the initial weights, in evaluation and in training mode.
     """
 
     start: str
@@ -65,7 +65,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process with a different hash seed, which answers with fingerprints of methods and ends with its parent."""
+    """A process with a different hash seed that returns fingerprints of methods, and ends when its parent ends."""
 
     def __init__(self, hash_seed: int) -> None:
         self._process = subprocess.Popen(
@@ -78,7 +78,7 @@ class OtherProcess:
         weakref.finalize(self, _end, self._process)
 
     def ask(self, request: Pickled) -> None:
-        """Send a method."""
+        """Send a method to the process."""
         assert self._process.stdin is not None
         pickle.dump(request, self._process.stdin)
         self._process.stdin.flush()
@@ -99,15 +99,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @cache
 def _others() -> Sequence[OtherProcess]:
-    """Start the other processes once, because each takes several seconds to import torch."""
+    """Start a process for each hash seed, only once, because each process takes several seconds to import torch."""
     return [OtherProcess(seed) for seed in HASH_SEEDS]
 
 
 def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
     """Return the fingerprint of the trial's method, or the error that it raises, from each of the other processes.
 
-    The list is empty if the other processes cannot import the method or the network, e.g. because its class is defined
-    in a function.
+    The list is empty if the other processes cannot import the method or the network, e.g. because a class is defined in
+    a function.
     """
     try:
         pickled = pickle.dumps((trial.method, trial.build, trial.weights, trial.finished))
@@ -152,7 +152,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Answer requests from standard input until it ends; redirect the output of plugins to standard error."""
+    """Answer requests until standard input is closed; redirect the output of plugins to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _serve(sys.stdin.buffer, answers)

@@ -13,11 +13,11 @@ from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outer
 
 
 def identity(trial: ToyTrial) -> str | None:
-    """Check that the initial outputs equal the frozen network's, if the method declares this."""
+    """Check that the initial outputs equal those of the frozen network, if the method declares `identity`."""
     if not trial.method.identity:
         return None
     distance = apart(trial.output(trial.adapted().backbone), trial.output(trial.network()))
-    return None if distance <= 1e-6 else f"the output differs by {distance:.1e} before any training"
+    return None if distance <= 1e-6 else f"before training, the frozen network's output changes by {distance:.1e}"
 
 
 def mixed_precision(trial: ToyTrial) -> str | None:
@@ -26,7 +26,7 @@ def mixed_precision(trial: ToyTrial) -> str | None:
     trial.train(adapted, mixed=True)
     lost = [name for name, parameter in adapted.trainable().items() if not parameter.isfinite().all()]
     if lost:
-        return f"not finite after training in bfloat16: {', '.join(lost[:4])}"
+        return f"parameters that are not finite after training in bfloat16: {', '.join(lost[:4])}"
     with torch.autocast("cpu", torch.bfloat16):
         finite = trial.output(adapted.backbone).isfinite().all()
     return None if finite else "the output in bfloat16 is not finite"
@@ -111,5 +111,5 @@ def inputs_stay(trial: ToyTrial) -> str | None:
         for hook in hooks:
             hook.remove()
     if changed:
-        return f"changes its input in place: {', '.join(changed[:4])}"
+        return f"inserted modules change their inputs in place: {', '.join(changed[:4])}"
     return None if images.equal(trial.images) else "the images are changed in place"

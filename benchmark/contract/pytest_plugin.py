@@ -1,4 +1,4 @@
-"""The contracts as tests, for plugins in any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
+"""Contract checks as pytest tests, for plugins in any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
+    """Add the command-line options of the contract tests."""
     group = parser.getgroup("petlir")
     group.addoption(
         "--petlir-contract",
         metavar="TARGET",
         action="append",
         default=[],
-        help="FILE.py:Class, a method as in a grid, or a backbone family; adds a test for each point; may be repeated",
+        help="FILE.py:Class, a method as written in a grid, or a backbone family, to test; may be repeated",
     )
     group.addoption(
         "--petlir-backbone", metavar="NAMES", default="*", help="backbone families or backbones; * for all families"
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before other plugins deselect by name or mark
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add a test for each target, backbone and point."""
+    """Add a test for each target, backbone and contract point."""
     from petlir.benchmark.errors import PetlirError
 
     try:
@@ -50,14 +50,14 @@ def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[py
 
 
 class ContractItem(pytest.Item):
-    """One point of a contract for one target on one network; skipped if a method does not support the network."""
+    """A test of one contract point on one network; the test is skipped if a method does not support the network."""
 
     def __init__(self, name: str, parent: pytest.Session, *, point: str, trial: ToyTrial | BackboneTrial) -> None:
         super().__init__(name, parent, nodeid=name)
         self.point, self.trial = point, trial
 
     def runtest(self) -> None:
-        """Check the point."""
+        """Check the contract point of this test."""
         from petlir.benchmark.contract import examine, unsupported
 
         finding = unsupported(self.trial) or examine(self.point, self.trial)
@@ -67,5 +67,5 @@ class ContractItem(pytest.Item):
             pytest.fail(finding.detail, pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Return the test's location in a report."""
+        """Return the path and the name of the test for pytest's report."""
         return self.path, None, self.name

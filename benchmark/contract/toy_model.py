@@ -26,9 +26,9 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 TASK = "trial"
 """The task on which a method is tested."""
 STEPS = 3
-"""Optimiser steps; a parameter after two zero-initialised layers gets its first gradient in the third step."""
+"""Number of optimiser steps; a parameter behind two zero-initialised layers gets its first gradient in step three."""
 RATE = 1e-2
-"""The approximate change of each weight in a step."""
+"""The approximate change of each weight in an optimiser step."""
 ROUNDING = 1e-4
 """Tolerance for outputs that are summed in a different order, as a fraction of their largest magnitude."""
 CLOSE = 1e-5
@@ -50,7 +50,7 @@ def tiny() -> IPT:
 
 
 def alive(builder: Callable[[], Backbone], seed: int = 0) -> Backbone:
-    """Return the seeded network with small random values instead of zero-initialised weights, as zeros hide effects."""
+    """Build a seeded network with small random values in place of all-zero parameters, because zeros hide effects."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         network = builder()
@@ -74,12 +74,12 @@ Finished = tuple[Method, str, int]
 
 @dataclass(frozen=True)
 class Asked(Cell):
-    """A cell that holds the method itself, because the method may not be registered by name."""
+    """A cell that holds the method itself, because the method need not be registered by name."""
 
     chosen: Method | None = None
 
     def of(self, method: Chosen, task: str | None = None) -> Asked:
-        """Return the cell of another method, optionally on another task."""
+        """Return a copy of the cell with another method and, optionally, another task."""
         assert isinstance(method, Method)
         return replace(self, method=method.name, options=method.options(), task=task or self.task, chosen=method)
 
@@ -91,7 +91,7 @@ class Evaluation:
     Attributes:
         outputs: the outputs of two images, each restored alone.
         frozen: names of the frozen parameters and the network's buffers that changed.
-        other: names of the other tensors that changed.
+        other: names of the tensors that changed among the trainable parameters and the method's own tensors.
         drift: change in the output for an image when it is restored again after another image.
     """
 
@@ -102,7 +102,7 @@ class Evaluation:
 
     @property
     def repeats(self) -> bool:
-        """True if another pass over the same image gives the same output."""
+        """True if forward passes change no tensor, and an image gives the same output each time."""
         return not self.frozen and not self.other and self.drift == 0
 
 
@@ -131,7 +131,7 @@ def restored(network: Backbone) -> Iterator[dict[str, Tensor]]:
 
 @torch.no_grad()
 def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
-    """Restore two images alternately in evaluation mode, reset all tensors, and return the effects of the passes."""
+    """Run forward passes on two images alternately in evaluation mode, reset all tensors, and return the effects."""
     network = adapted.backbone.eval()
     with restored(network) as before:
         first, second, again = (network(images[[index]], head) for index in (0, 1, 0))
@@ -146,16 +146,16 @@ def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
 class ToyTrial:
     """A method under test, and a source of networks with equal weights to which the method is applied.
 
-    Required cells are trained for a few steps on synthetic images of each task.
+    Cells that the method requires are trained for a few steps on synthetic images of each task.
 
     Args:
         method: the method to check.
-        build: builder of a small network.
+        build: function that builds a small network.
         weights: the network's weights; by default the weights with which it is built.
         finished: stored tensors of required cells by method, task and seed; missing cells are trained.
 
     Attributes:
-        functions: the libraries' functions before the method does anything.
+        functions: the library functions as they were before the method was applied.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class ToyTrial:
 
     @property
     def images(self) -> Tensor:
-        """A copy of two synthetic images, which a faulty method may change."""
+        """A copy of the two synthetic images, so that a faulty method cannot change the originals."""
         return self._images.clone()
 
     @cached_property
@@ -191,7 +191,7 @@ class ToyTrial:
         return network.eval()
 
     def batch(self, task: str, index: int, seed: int = 1) -> tuple[Tensor, Tensor]:
-        """Return synthetic images and their targets; each image has its own brightness."""
+        """Return synthetic images and their clean targets; each image has its own brightness."""
         numbers = torch.Generator().manual_seed(seed_of(task, index, seed))
         images = torch.rand(2, 3, self.side, self.side, generator=numbers)
         clean = torch.rand(2, 3, self.side * self._scale, self.side * self._scale, generator=numbers)
@@ -244,12 +244,12 @@ class ToyTrial:
 
     @torch.no_grad()
     def output(self, network: Backbone) -> Tensor:
-        """Return the output of `network` for the images, in evaluation mode."""
+        """Return the output of `network` for the synthetic images, in evaluation mode."""
         output: Tensor = network.eval()(self.images, self.head)
         return output
 
     def retrained(self) -> Adapted:
-        """Return a new network that is trained in the same way as the first one."""
+        """Return a new adapted network, trained in the same way as `trained`."""
         adapted = self.adapted()
         self.train(adapted)
         adapted.eval()
@@ -257,7 +257,7 @@ class ToyTrial:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The effects of a few passes of the trained method in evaluation mode."""
+        """The effects of a few forward passes of the trained method in evaluation mode."""
         return evaluate(self.trained[0], self.images, self.head)
 
     @cached_property
@@ -268,7 +268,7 @@ class ToyTrial:
 
     @torch.enable_grad()
     def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
-        """Train for a few steps, optionally in mixed precision; return the names of the parameters with a gradient."""
+        """Train for a few steps, optionally in mixed precision; return the names of parameters that got a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:

@@ -15,20 +15,20 @@ from petlir.benchmark.method import Mergeable
 from petlir.benchmark.training.adaptation import merge
 
 SPARE = 0.05
-"""The maximum size of tensors stored without need, as a fraction of the size of the trainable parameters."""
+"""The maximum size of needlessly stored tensors, as a fraction of the size of the trainable parameters."""
 
 
 def trains(trial: ToyTrial) -> str | None:
-    """Check that the method has trainable parameters if and only if it declares this, before and after training."""
+    """Check that a method has trainable parameters, before and after training, if and only if it declares `trains`."""
     names = set(trial.adapted().trainable())
     if trial.method.trains != bool(names):
         if names:
-            return f"it declares that it does not train, but {len(names)} tensors are trainable"
-        return "it declares that it trains, but nothing is trainable"
+            return f"the method declares that it does not train, but {len(names)} tensors are trainable"
+        return "the method declares that it trains, but nothing is trainable"
     trained = trial.trained[0]
     trial.output(trained.backbone)
     changed = sorted(names ^ set(trained.trainable()))
-    return f"becomes trainable or frozen during training: {', '.join(changed[:4])}" if changed else None
+    return f"parameters become trainable or frozen during training: {', '.join(changed[:4])}" if changed else None
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TensorCopy:
     value: Tensor
 
     def stays(self, network: nn.Module) -> bool:
-        """Return whether the value is unchanged: of the tensor if it is still in `network`, else of its replacement."""
+        """Return whether the tensor or, if it is no longer in `network`, its replacement still has the copied value."""
         kept = any(tensor is self.tensor for tensor in network.parameters())
         now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
         return torch.equal(now, self.value)
@@ -64,7 +64,7 @@ def frozen_stays(trial: ToyTrial) -> str | None:
     for when, make in passes.items():
         make()
         if moved := [one.name for one in frozen if not one.stays(network)]:
-            return f"not trainable, but changed by {when}: {', '.join(moved[:4])}"
+            return f"tensors that are not trainable are changed by {when}: {', '.join(moved[:4])}"
     return None
 
 
@@ -75,17 +75,17 @@ def _hold(network: nn.Module, kind: str) -> Iterator[TensorCopy]:
 
 
 def unfreezes(trial: ToyTrial) -> str | None:
-    """Check that the method trains tensors of the backbone if and only if it declares this."""
+    """Check that the method trains tensors of the backbone if and only if it declares that it unfreezes them."""
     says, tuned = trial.method.unfreezes or trial.method.tunes_backbone, trial.adapted().backbone.tuned
     if says and not tuned:
-        return "it declares that it unfreezes, but none of the backbone's tensors is trainable"
+        return "the method declares that it unfreezes the backbone, but none of the backbone's tensors is trainable"
     if tuned and not says:
         return f"tensors of the backbone are trainable, but unfreezes is not declared: {', '.join(sorted(tuned)[:4])}"
     return None
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that each trainable tensor is used in one place only, unless it is one parameter and declared as shared."""
+    """Check that a trainable tensor is used in several places only if it is one parameter and `shared` is declared."""
     network = trial.adapted().backbone
     places = defaultdict(list)
     for name, parameter in network.named_parameters(remove_duplicate=False):
@@ -99,7 +99,7 @@ def shares(trial: ToyTrial) -> str | None:
 
 
 def _overlapping(network: nn.Module) -> tuple[str, str] | None:
-    """Return the names of a trainable parameter and of another tensor that share an element in memory."""
+    """Return the names of a trainable parameter and another tensor that share an element in memory, or None."""
     storages = defaultdict(list)
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         storages[tensor.untyped_storage().data_ptr()].append((name, tensor))
@@ -126,7 +126,7 @@ def gradients(trial: ToyTrial) -> str | None:
         for name in adapted.trainable()
         if name not in reached and not name.endswith(trial.method.zero_grad_parameters())
     ]
-    return f"no gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
+    return f"parameters without a gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
 
 
 def stored(trial: ToyTrial) -> str | None:
@@ -141,14 +141,14 @@ def stored(trial: ToyTrial) -> str | None:
 
 
 def stores_its_own(trial: ToyTrial) -> str | None:
-    """Check that the method stores little besides values that training, the seed or required cells determine."""
+    """Check that the method stores little that any newly adapted network, with another seed, contains anyway."""
     adapted, fresh = trial.trained[0], trial.adapted(seed=2).state()
     state, trainable = adapted.state(), adapted.trainable()
     idle = [name for name in state if name not in trainable and name in fresh and state[name].equal(fresh[name])]
     own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
     if spare <= SPARE * own:
         return None
-    return f"stores {spare:,} bytes that any new network has, for {own:,} bytes of parameters: {', '.join(idle[:4])}"
+    return f"{spare:,} stored bytes are in any new network, beside {own:,} bytes of parameters: {', '.join(idle[:4])}"
 
 
 def merges(trial: ToyTrial) -> str | None:
@@ -160,7 +160,7 @@ def merges(trial: ToyTrial) -> str | None:
         if isinstance(module, Mergeable) and callable(module.merged):
             module.merged()
     if not trial.output(adapted.backbone).equal(before):
-        return "merged() changes the module that it is called on; it must return another"
+        return "merged() changes the module that it is called on; it must return another module"
     merge(adapted.backbone)
     distance = apart(trial.output(adapted.backbone), before)
-    return None if distance <= CLOSE else f"the output differs by {distance:.1e} after merging"
+    return None if distance <= CLOSE else f"merging changes the output by {distance:.1e}"

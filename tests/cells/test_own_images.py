@@ -127,7 +127,7 @@ def test_a_tiling_that_does_not_take_an_image_leaves_nothing(finished, tmp_path)
 
 @pytest.mark.parametrize(("adapter", "bicubic"), [(None, None), (Path("cell"), 2)])
 def test_one_way_to_restore_has_to_be_chosen(clean, tmp_path, adapter, bicubic):
-    with pytest.raises(PetlirError, match="restore needs one of --adapter"):
+    with pytest.raises(PetlirError, match="restore needs exactly one of --adapter"):
         restore_folder(clean, tmp_path / "out", adapter, bicubic, "cpu", [])
 
 

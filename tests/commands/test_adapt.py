@@ -101,7 +101,7 @@ def test_ctrl_c_before_anything_is_finished(adapt, monkeypatch):
     code, _, err = adapt()
     assert (code, err.splitlines()[-1]) == (
         1,
-        "petlir: no adapter was finished before you stopped it; the same command continues from here",
+        "petlir: no adapter was finished before you stopped it; run the same command again to continue",
     )
 
 

@@ -82,7 +82,7 @@ def test_a_wrong_name_or_option(refused, arguments, line):
         (["degrade", "sr_x5", "in", "out"], "petlir: unknown task 'sr_x5'; did you mean 'sr_x4'?"),
         (["degrade", "sr_x4", "none", "out"], "petlir: none is not a folder"),
         (["restore", "none.png", "out", "--bicubic", "2"], "petlir: none.png cannot be read"),
-        (["restore", "in", "out"], "petlir: restore needs one of --adapter"),
+        (["restore", "in", "out"], "petlir: restore needs exactly one of --adapter"),
         (["score", "none", "none"], "petlir: none is not a folder"),
         (["score", "none", "none", "--protocol", "y-corp4"], "petlir: "),
         (["report", "--store", "none"], "petlir: store none holds no records; run `petlir run --store none` first"),

@@ -139,7 +139,9 @@ def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path):
     assert rows["DIV2K"]["state"] == "missing"
     assert rows["DIV2K"]["about"].startswith("get it: curl -LO https://")
     assert rows["Manga109"]["about"].startswith("get it: http")
-    assert rows["Urban100"]["about"].endswith("; or write one of eugenesiow/Urban100, Voxel51/Urban100 to Urban100.hub")
+    assert rows["Urban100"]["about"].endswith(
+        "; or write a hub repository (eugenesiow/Urban100, Voxel51/Urban100) to the file Urban100.hub"
+    )
     assert all("\n" not in row["about"] for row in rows.values())
 
 

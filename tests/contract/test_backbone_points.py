@@ -157,7 +157,7 @@ class Reseeds(Sound):
 
 NOISE, SEEDS = torch.Generator().manual_seed(0), count(12345)
 FAULTS: dict[str, list[tuple[type[Sound], str]]] = {
-    "described": [(Nameless, "name is missing, or not lower-case words")],
+    "described": [(Nameless, "name is missing, or is not lower-case words")],
     "saves and loads": [
         (Hidden, "some state is not a parameter or a buffer"),
         (Forgiving, "accepts a state dict without "),

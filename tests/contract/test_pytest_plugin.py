@@ -47,7 +47,7 @@ def test_a_broken_point_fails_with_one_line(run, tmp_path):
     (tmp_path / "my_method.py").write_text(source.replace('idea = "A', 'idea = "" and "A'))
     code, reports = run("--petlir-contract", "my_method.py:MyMethod", "--petlir-backbone", "ipt", "-k", "described")
     assert code == pytest.ExitCode.TESTS_FAILED
-    missing = "idea is missing: expected one sentence for its card"
+    missing = "idea is missing: expected one sentence for the method's card"
     assert reports.details == {"my_method.py:MyMethod[ipt: described]": missing}
 
 

@@ -158,7 +158,7 @@ def test_push_and_load_from_the_hub(cells, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub.download)
     code, out, err = command(capsys, "push", cells["bitfit"], "hub:me/tiny", "--plugin", PLUGIN)
     assert code == 0, err
-    assert out == f"to use it: petlir restore IN OUT --adapter hub:me/tiny@{hub.commit}\n"
+    assert out == f"to use the adapter: petlir restore IN OUT --adapter hub:me/tiny@{hub.commit}\n"
     image = draw([3], 40, 44)
     expected = petlir.load(cells["bitfit"], plugins=[PLUGIN]).restore(image)
     for source in ("hub:me/tiny", f"hub:me/tiny@{hub.commit}"):

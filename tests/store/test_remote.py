@@ -201,5 +201,5 @@ def test_looks_are_stated_in_folders_only(machine, capsys, lab, url):
     code, _, err = command(capsys, "run", *asked, "--store", url, "--until-separable", "0.95", "--no-report")
     assert (code, err) == (
         2,
-        f"petlir: --until-separable needs a store in a folder, not {url}\n",
+        f"petlir: --until-separable needs a store in a local folder, not {url}\n",
     )

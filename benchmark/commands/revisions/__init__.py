@@ -1,4 +1,4 @@
 """The command `python -m petlir.benchmark.commands.revisions`, which maintains the revision numbers in cell keys.
 
-It checks the revision numbers against the source code and, on request, changes them.
+The command checks the revision numbers against the source code and, on request, changes the numbers.
 """

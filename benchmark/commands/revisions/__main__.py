@@ -1,4 +1,4 @@
-"""`nox -s revisions`: check the table of revisions against the code, or change it."""
+"""`nox -s revisions`: check the table of revisions against the code, or change the table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from petlir.benchmark.errors import PetlirError
 
 def revisions(
     same_: Annotated[
-        list[str] | None, typer.Option("--same", metavar="FILE", help="a file with unchanged results: verify this")
+        list[str] | None,
+        typer.Option("--same", metavar="FILE", help="a changed file that computes the same results, which is verified"),
     ] = None,
     raise_: Annotated[
         list[str] | None, typer.Option("--raise", metavar="FILE", help="a file whose results changed")
     ] = None,
     new: Annotated[list[str] | None, typer.Option("--new", metavar="FILE", help="a new file")] = None,
-    name: Annotated[str, typer.Option("--name", help="with --new: the entry of the file that it was split from")] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="with --new: the entry of the file from which the new file was split")
+    ] = "",
     moved: Annotated[list[str] | None, typer.Option("--moved", metavar="FILE", help="a file that was moved")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", metavar="FILE", help="a deleted file")] = None,
 ) -> None:

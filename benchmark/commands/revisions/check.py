@@ -1,4 +1,4 @@
-"""Comparison of the table of revisions with the code, and changes of the table."""
+"""Comparison of the table of revisions with the code, and changes to the table."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def raise_revision(file: str) -> str:
 
 
 def keep_revision(file: str) -> str:
-    """Keep the revision of a changed file that computes the same results; return a one-line message."""
+    """Keep the revision of a changed file that still computes the same results; return a line about the revision."""
     known = dict(read())
     known[file] = replace(_entry(file), digest=code_digest(PACKAGE / file))
     table.write(known)
@@ -65,14 +65,14 @@ def add(file: str, name: str = "") -> str:
     """Add an entry for a file: at revision 1, or with the name and revision of the file it was split from.
 
     Args:
-        file: relative to the package.
-        name: the existing entry that the file belongs to; empty for a new entry.
+        file: path relative to the package.
+        name: name of the existing entry that the file belongs to; empty for a new entry.
     """
     known = dict(read())
     if file in known:
         raise PetlirError(f"{file} is already in the table, as {known[file].name}")
     if not (PACKAGE / file).is_file():
-        raise PetlirError(f"{file} does not exist; expected a file relative to the package, e.g. methods/lora.py")
+        raise PetlirError(f"{file} does not exist; expected a path relative to the package, e.g. methods/lora.py")
     chosen = name or file.removesuffix(".py").replace("/", ".")
     revision = next((entry.revision for entry in known.values() if entry.name == chosen), 1)
     known[file] = RevisionEntry(chosen, revision, code_digest(PACKAGE / file))

@@ -1,4 +1,4 @@
-"""Proof that changed code still computes the same results: two training steps with the old code and with the new."""
+"""Proof that changed code still computes the same results: two training steps with the old and with the new code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, engine_files, read
 
 TOLERANCE = 1e-6
-"""The largest difference between the adapters, or the training curves, of two cells that still count as equal."""
+"""The largest difference in adapter weights or training curves at which two cells still count as equal."""
 CHECKOUT = (PACKAGE / "benchmark").resolve().parent
 BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
-"""The plugins of each type to train with if no plugin of this type depends on the changed file."""
+"""The default plugins of each type, which are trained if no plugin of this type depends on the changed file."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Grid:
 
 
 def prove(files: Sequence[str]) -> Iterator[tuple[list[str], str]]:
-    """Train the plugins that depend on the files for two steps, with the old code and with the new, and compare.
+    """Compare two training steps of the plugins that depend on the files: with the old code, and with the new code.
 
     The old code of a file is the code whose digest the table of revisions states. Files on which the same plugins
     depend, and whose old code is in the same commit, share one comparison.
 
     Args:
-        files: relative to the package, e.g. `methods/lora.py`.
+        files: paths relative to the package, such as `methods/lora.py`.
 
     Yields:
-        For each comparison, its files and a sentence on the result.
+        For each comparison, the list of compared files and a sentence on the result.
 
     Raises:
         PetlirError: a result differs, or no commit contains the code of a revision.
@@ -77,7 +77,7 @@ def _prove(names: str, grid: Grid, commit: str) -> str:
 
 
 def grid_of(file: str) -> Grid:
-    """Return the backbones, methods and tasks that depend on a file; if there are none of a type, return examples."""
+    """Return the backbones, methods and tasks that depend on a file; for a type without any, return default plugins."""
     from petlir.benchmark.plugins import find
 
     plugins = find()
@@ -96,10 +96,10 @@ def grid_of(file: str) -> Grid:
 
 
 def commit_of(file: str) -> str:
-    """Return the newest commit, beginning with the current one, in which a file has the code of its revision.
+    """Return the newest commit in which a file has the code whose digest is in the table of revisions.
 
     Raises:
-        PetlirError: there is no such commit.
+        PetlirError: no commit contains the code whose digest is in the table of revisions.
     """
     expected = read()[file].digest
     for commit in (*_git("rev-parse", "HEAD").split(), *_git("log", "--format=%H", "--", file).split()):
@@ -110,7 +110,7 @@ def commit_of(file: str) -> str:
 
 
 def compared(before: Path, after: Path) -> tuple[int, float, str]:
-    """Return the number of cells that two stores share, the largest difference of their results, and its location."""
+    """Return the number of cells that two stores share, and the size and place of the largest difference in results."""
     cells, largest, place = 0, 0.0, ""
     newer = {_cell(path): path.parent for path in after.rglob("record.json")}
     for path in before.rglob("record.json"):
