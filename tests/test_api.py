@@ -70,8 +70,8 @@ print([getattr(petlir, name).__name__ == name and bool(getattr(petlir, name).__d
 def test_a_finished_cell_restores_what_its_run_stored(store, cell):
     """The images that the run degraded are restored to the images that it stored, for each type of image."""
     restorer = load(cell)
-    for path in (cell / "restored/small-test").iterdir():
-        degraded = read_image(next(store.glob(f"images/demo/tiny_x2/*/small-test/degraded/{path.name}")))
+    for path in (cell / "restored/small-test-x2").iterdir():
+        degraded = read_image(next(store.glob(f"images/demo/tiny_x2/*/small-test-x2/degraded/{path.name}")))
         stored = read_image(path)
         restored = restorer.restore(degraded)
         assert restored.dtype == np.uint8 and np.array_equal(restored, stored)

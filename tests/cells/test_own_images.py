@@ -94,9 +94,9 @@ def test_bicubic_enlarges(clean, tmp_path):
 @pytest.mark.parametrize("named", ["", RECORD, "adapter.safetensors"])
 def test_a_finished_cell_restores_what_it_restored(finished, tmp_path, named):
     """Given the images that a run degraded, `restore` writes the very images that the run stored."""
-    (degraded,) = (tmp_path / "store/images/demo/tiny_x2").glob("*/small-test/degraded")
+    (degraded,) = (tmp_path / "store/images/demo/tiny_x2").glob("*/small-test-x2/degraded")
     assert restore_folder(degraded, tmp_path / "out", finished / named, None, "cpu", [PLUGIN]) == 2
-    for path in (finished / "restored/small-test").iterdir():
+    for path in (finished / "restored/small-test-x2").iterdir():
         assert np.array_equal(read_image(path), read_image(tmp_path / "out" / path.name))
 
 

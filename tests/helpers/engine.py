@@ -35,11 +35,13 @@ from petlir.benchmark.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
-SETS = {"small-train": (3, 96, 100), "small-validation": (2, 96, 96), "small-test": (2, 56, 64)}
-"""The plugin's training, validation and test set: number, height and width of the images.
-
-Enlarging networks train on crops of 96×96 pixels.
-"""
+SETS = {
+    "small-train": (3, 96, 100),
+    "small-validation": (2, 96, 96),
+    "small-test": (2, 56, 64),
+    "small-test-x2": (2, 96, 100),
+}
+"""The plugin's image sets: number, height and width of the images; enlarging tasks need at least 96×96 pixels."""
 
 
 def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:

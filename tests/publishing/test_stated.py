@@ -68,7 +68,7 @@ STATED: dict[str, tuple[Callable[[Record], None], str]] = {
     "accumulation": (accumulated, "batch_statistics"),
     "rank as text": (cell_of(options={"rank": "2", "alpha": 1.0}), "wrong type"),
     "rank as a list": (cell_of(options={"rank": [2], "alpha": 1.0}), "wrong type"),
-    "unknown option": (cell_of(options={"rank": 2, "best": True}), "options of lora do not fit"),
+    "unknown option": (cell_of(options={"rank": 2, "best": True}), "options of lora do not match"),
     "few options": (cell_of(options={"rank": 2}), "the record says options"),
     "smoke": (lambda record: record.update(smoke=False), "the record says smoke"),
     "converged": (converged, "convergence: expected no value"),

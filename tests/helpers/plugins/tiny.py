@@ -26,7 +26,8 @@ TINY = Task(
     {"demo": IMAGES},
     variants={"noise": {kept: {"degradation": GaussianNoise(30, kept)} for kept in KEPT}},
 )
-TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": IMAGES}, scale=2)
+LARGER = replace(IMAGES, tests=("folder:small-test-x2",))
+TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": LARGER}, scale=2)
 TINY_Y = replace(TINY, name="tiny_y", protocols=("y",))
 TINY_MIX = mixture("tiny_mix", "Both in one", (TINY, TINY_Y))
 ASIDE = replace(TINY, name="aside", test_only=True)
