@@ -36,7 +36,7 @@ def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
     known = KINDS[recipe.name].learns(network)
     left_out = [name for name in recipe.without.split(", ") if name]
     if strangers := [name for name in left_out if name not in known]:
-        raise unknown(f"degradation of the recipe {recipe.name}", strangers[0], known)
+        raise unknown(f"head or degradation of the recipe {recipe.name}", strangers[0], known)
     remaining = tuple(name for name in known if name not in left_out)
     if not remaining:
         raise PetlirError(
@@ -54,7 +54,7 @@ def all_but(only: str, recipe: str, network: Backbone) -> str:
     known = KINDS[recipe].learns(network)
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     if strangers := [name for name in wanted if name not in known]:
-        raise unknown(f"degradation of the recipe {recipe}", strangers[0], known)
+        raise unknown(f"head or degradation of the recipe {recipe}", strangers[0], known)
     return ",".join(name for name in known if name not in wanted)
 
 

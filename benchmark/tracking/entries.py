@@ -21,14 +21,16 @@ LONGEST = 200
 def escaped(name: str) -> str:
     """Return a name that MLflow accepts for a metric, a parameter or a folder.
 
-    `@` becomes `:`, and forbidden characters become `_`. Unless only `@` was replaced, a changed name gets a digest of
-    the original name as a suffix, so that different names stay different.
+    `@` becomes `:`, and forbidden characters become `_`. A name that changes otherwise, or contains `:` itself, gets a
+    digest of the original name as a suffix, so that different names stay different.
     """
     plain = name.replace("@", ":")
     allowed = FORBIDDEN.sub("_", plain)[:LONGEST]
     parts = [part for part in posixpath.normpath(allowed).split("/") if part.strip(".")]
     allowed = "/".join(parts)
-    return allowed if allowed == plain else f"{allowed}_{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
+    if allowed == plain and ":" not in name:
+        return allowed
+    return f"{allowed}_{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def tags(record: Record) -> dict[str, str]:

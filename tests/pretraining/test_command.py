@@ -187,13 +187,16 @@ def test_what_is_chosen_is_all_that_is_seen():
         (["prod", "--images", "nowhere"], "petlir: nowhere is not a folder"),
         (
             ["prod", "--without", "blur"],
-            "petlir: unknown degradation of the recipe prod 'blur'; did you",
+            "petlir: unknown head or degradation of the recipe prod 'blur'; did you",
         ),
         (
             ["self-supervised", "--without", "noise,gaussian blur,rain,resize"],
             "petlir: --without leaves out every part of the",
         ),
-        (["prod", "--only", "nosie"], "petlir: unknown degradation of the recipe prod 'nosie'; did you mean 'noise'?"),
+        (
+            ["prod", "--only", "nosie"],
+            "petlir: unknown head or degradation of the recipe prod 'nosie'; did you mean 'noise'?",
+        ),
         (["prod", "--only", "noise", "--without", "jpeg"], "petlir: --without and --only are both given"),
         (["prod", "--steps", "0"], "petlir: Invalid value for '--steps'"),
         (["prod", "--device", "tpu"], "petlir: device 'tpu' is not available"),

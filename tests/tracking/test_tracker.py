@@ -189,7 +189,7 @@ def test_every_name_is_taken_and_names_stay_different(tracker):
 def test_names_that_mlflow_takes_stay_as_they_are():
     for name in ("leaves-test", "a b/c_d.e", "日本", "y-crop4"):
         assert escaped(name) == name
-    assert escaped("y-crop4@tiles-48") == "y-crop4:tiles-48"
+    assert escaped("y-crop4@tiles-48") == "y-crop4:tiles-48" != escaped("y-crop4:tiles-48")
 
 
 def test_a_record_that_is_not_taken_does_not_stop_the_others(tracker, tmp_path, capsys, monkeypatch):
