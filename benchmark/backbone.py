@@ -208,7 +208,7 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         name: the backbone's name in grids.
-        heads: upscaling factor of each head by name, in the network's own order.
+        heads: maps the name of each head to its upscaling factor, in the network's own order.
         window: the only input side length that the network accepts; None if it accepts any.
     """
 

@@ -176,6 +176,6 @@ def rounded(values: Degraded) -> Image:
 
 
 def seed_of(*parts: str | int) -> int:
-    """Return a seed derived from names (task, set, file), so that degraded images do not depend on their order."""
+    """Return a seed derived from names (task, set, file), so that the order of images does not matter."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")

@@ -231,7 +231,7 @@ class AdaptIR(Method):
         )
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the names of two biases without effect: a bias before a batch norm, and a constant in a softmax."""
+        """Return the names of two biases without effect: before a batch norm, and on all inputs of a softmax."""
         return (".head.bias", ".compress.bias")
 
     @classmethod

@@ -213,6 +213,6 @@ def _crops(image: Image, place: int, count: int) -> Iterator[Image]:
 
 
 def loss_in_db(frozen: Tensor, routed: Tensor, clean: Tensor) -> float:
-    """Return by how many dB the PSNR of `routed` is below that of `frozen`; both errors include rounding to 8 bits."""
+    """Return how far, in dB, the PSNR of `routed` is below that of `frozen`, both after rounding to 8 bits."""
     errors = [float((image.clamp(0, 1) - clean).square().mean()) for image in (routed, frozen)]
     return 10 * (log10(errors[0] + QUANTISATION) - log10(errors[1] + QUANTISATION))

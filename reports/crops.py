@@ -1,4 +1,4 @@
-"""The crops of a photograph in which the outputs of methods differ most, with the scores of each method."""
+"""The crops, from one photograph, in which the outputs of the methods differ most, with the scores of each method."""
 
 from __future__ import annotations
 

@@ -179,8 +179,8 @@ class Table:
     """The results of one group of cells on one image domain.
 
     Attributes:
-        part: a description of the methods in the table if they are only a part of the group, such as composed methods;
-            empty for the table of the methods that are compared with one another.
+        part: a description of the methods in the table if they are only part of the group, such as composed methods;
+            empty for the main table, whose methods are compared with one another.
     """
 
     group: Group

@@ -2,8 +2,8 @@
 
 Three papers report results on LIVE1 for qualities 10 to 40 (10 is the strongest compression): Dong et al. (ARCNN, ICCV
 2015), Zhang et al. (DnCNN, TIP 2017) and Jiang et al. (FBCNN, ICCV 2021). Colour images are scored in RGB, as in FBCNN.
-No PETL paper reports results on JPEG artefacts. The paper track uses FBCNN's training photographs (DIV2K and Flickr2K)
-and as many training steps as the AdaptIR paper uses for super-resolution.
+None of the reproduced PETL papers reports results on JPEG artefacts alone. The paper track uses FBCNN's training
+photographs (DIV2K and Flickr2K) and as many training steps as the AdaptIR paper uses for super-resolution.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class RestormerConfig:
     """The size of a Restormer; the defaults are the published size.
 
     Attributes:
-        dim: number of channels at full resolution; each of three levels down doubles it.
+        dim: number of channels at full resolution; it doubles at each of the three lower levels.
         blocks: number of blocks at each level, the lowest resolution last; a decoder has as many blocks as the encoder
             of its level.
         refinement: number of blocks after the last decoder; like the last decoder, they have twice `dim` channels.

@@ -84,7 +84,7 @@ def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
 
 
 def defined_by(plugin: str, known: Attributes) -> list[str]:
-    """Return the names of library functions in `known` that are in fact functions of a plugin's module."""
+    """Return the names of library functions in `known` that refer to functions of a plugin's module instead."""
     return [
         spelled((owner, name))
         for owner, attributes in known.items()

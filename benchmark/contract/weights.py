@@ -42,7 +42,7 @@ class TensorCopy:
     value: Tensor
 
     def stays(self, network: nn.Module) -> bool:
-        """Return whether the tensor or, if it is no longer in `network`, its replacement still has the copied value."""
+        """Return whether the tensor (or its replacement, if `network` no longer contains it) has the copied value."""
         kept = any(tensor is self.tensor for tensor in network.parameters())
         now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
         return torch.equal(now, self.value)

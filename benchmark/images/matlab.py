@@ -68,7 +68,7 @@ def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], B
 
 
 def _shape(path: Path) -> tuple[tuple[int, ...], str]:
-    """Return shape, in MATLAB's axis order, and dtype of the array that has the file's name, without reading values."""
+    """Return the shape (in MATLAB's axis order) and dtype of the array named after the file, without reading values."""
     if _is_hdf5(path):
         with _hdf5(path) as file:
             found = {name: (tuple(reversed(array.shape)), str(array.dtype)) for name, array in file.items()}

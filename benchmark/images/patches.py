@@ -65,8 +65,8 @@ class PatchSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
 
-        The values of clean crops are in [0, 1], and so are the values of degraded crops unless noise is stored as
-        floats.
+        The values of clean crops are in [0, 1], and so are the values of degraded crops unless noisy images are
+        stored as floats that are not clipped.
         """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]

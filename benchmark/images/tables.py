@@ -144,8 +144,8 @@ def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str
     Args:
         pictures: the images.
         paired: whether the set consists of pairs.
-        name: name of the set; if it ends in `-train`, `-validation` or `-test` and the table has folders of that part,
-            only the images in these folders are used.
+        name: name of the set; if it ends in `-train`, `-validation` or `-test` and the table lists folders for this
+            split, only the images in these folders are used.
 
     Raises:
         PetlirError: two images have the same name, or an image has no partner.

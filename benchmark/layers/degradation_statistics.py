@@ -198,7 +198,7 @@ def _quantile(values: Tensor, share: float) -> Tensor:
 
 
 def _correlation(one: Tensor, other: Tensor, flat: Tensor) -> Tensor:
-    """Return the correlation of two zero-mean N×H×W maps; `flat` holds the N×P weights of their P patches."""
+    """Return the correlation of two zero-mean N×H×W maps; `flat` holds the N×P weights of each image's P patches."""
     products = (one * other, one * one, other * other)
     covariance, *variances = (
         (functional.avg_pool2d(product[:, None], PATCH).flatten(1) * flat).sum(1) for product in products

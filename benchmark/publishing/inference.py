@@ -38,7 +38,7 @@ Exact = Callable[[ImagePair, Protocol], Tensor]
 
 
 def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
-    """Return the network of a finished cell with its adapter.
+    """Return the network of a finished cell with the cell's adapter inserted.
 
     Raises:
         Tampered: the adapter cannot be loaded into the network.
@@ -81,7 +81,7 @@ def check_restored(
         scores: the record's scores.
         model: the network with the stored adapter.
         count: number of images to restore.
-        draw: the random generator that chooses the images.
+        draw: the random number generator that chooses the images.
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:

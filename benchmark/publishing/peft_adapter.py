@@ -85,7 +85,7 @@ def _factored(name: str, layer: nn.Linear | nn.Conv2d, change: Tensor) -> LowRan
 
 
 def write_peft(network: str, updates: Sequence[LowRankUpdate], out: Path) -> list[Path]:
-    """Write updates as a peft adapter, and return the written files.
+    """Write updates as a peft adapter and return the paths of the written files.
 
     `peft.PeftModel.from_pretrained(petlir.load(network).module, out)` loads this adapter.
     """

@@ -110,7 +110,7 @@ def kept_in(way: str, first: str) -> str:
 
 
 def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str], rule: Protocol) -> Iterator[Tensor]:
-    """Yield each image, restored as the protocol requires, as 1×3×H×W, neither clipped nor rounded."""
+    """Yield each image, restored as the protocol requires, as a 1×3×H×W tensor that is neither clipped nor rounded."""
     tiling, tile = tiling_of(rule.seen)
     return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 

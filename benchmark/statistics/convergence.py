@@ -75,7 +75,7 @@ class Tested(Protocol):
 
 
 def convergence(tested: Tested | None) -> Convergence | None:
-    """Return the doubling test in a record; None if the record has no test, as in records older than the test."""
+    """Return the result of the doubling test that a record contains; None if it contains none, as in older records."""
     return Convergence(tested.psnr, tested.half_psnr) if tested else None
 
 

@@ -194,7 +194,7 @@ def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int =
 
 
 def separated(methods: Draws) -> dict[tuple[float, float], NDArray[np.bool_]]:
-    """Return whether any pair is separated, for each size of unit and seed effect, in each repeat.
+    """Return whether any pair is separated, in each repeat, for each combination of a unit effect and a seed effect.
 
     By Holm's method, at least one pair is separated if the smallest p value, multiplied by `SKEWNESS`, is at most 0.05
     divided by the number of pairs. The test uses only the means of rows and columns.

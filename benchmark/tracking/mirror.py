@@ -37,7 +37,7 @@ class Mirror:
         self._records.put(record)
 
     def close(self, timeout: float = 60.0) -> None:
-        """Wait until all queued records are mirrored, but at most `timeout` seconds."""
+        """Wait until all queued records are mirrored, but for at most `timeout` seconds."""
         self._records.put(None)
         self._thread.join(timeout)
         if self._thread.is_alive():

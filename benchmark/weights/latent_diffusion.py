@@ -26,7 +26,7 @@ from petlir.benchmark.writing import write_bytes
 RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names of the autoencoder's attention layers in files of early versions of diffusers → their current names."""
 START, STOP, PADDING = 49406, 49407, 0
-"""The tokens of the empty prompt in Stable Diffusion 2: start, end, and padding by `!`."""
+"""The tokens of the empty prompt in Stable Diffusion 2: start, end, and padding with `!`."""
 
 
 def assemble(unet: Mapping[str, Tensor], autoencoder: Mapping[str, Tensor], prompt: Tensor) -> dict[str, Tensor]:

@@ -24,7 +24,8 @@ class Curve:
         colour: the CSS classes of the curve.
         points: points in the order of the axis.
         line: the polyline of the mean PSNR over seeds, in SVG units.
-        band: the polygon from the lowest to the highest PSNR of a seed; empty if no point has two seeds.
+        band: the polygon between the lowest and the highest PSNR of all seeds at each point; empty if no point has
+            several seeds.
     """
 
     name: str
