@@ -12,13 +12,6 @@ COVERAGE = Path(__file__).with_name("coverage.csv")
 """The table of simulated coverage, written by `python -m petlir.benchmark.statistics.simulation`."""
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
 """The lowest and the highest valid coverage, and the highest valid rate of columns with a false separation."""
-NOISE = 0.0022
-"""Two standard errors of the simulated rate of false separations; the rate may exceed `FALSE` by this much.
-
-For normally distributed scores, it is proven that at most 5 % of columns contain a false separation.
-"""
-
-
 SKEWED = "skewed"
 """The scenario of strongly skewed effects, whose coverage is reported but need not be valid."""
 FEWEST_UNITS = 5
@@ -82,7 +75,7 @@ def _table() -> dict[tuple[int, int], Condition]:
         key = int(row["units"]), int(row["seeds"])
         before = found.get(key, Condition())
         low, high = float(row["lowest_coverage"]), float(row["highest_coverage"])
-        rare = float(row["false_separations"]) <= FALSE + NOISE
+        rare = float(row["false_separations"]) <= FALSE
         if row["scenario"] == SKEWED:
             found[key] = Condition(before.holds and rare, min(before.skewed, low))
         else:

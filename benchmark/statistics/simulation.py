@@ -5,13 +5,11 @@ column of ten equal methods should show a separation in at most 5 % of the cases
 effects, tails and ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
 The rate of false separations is that of the worst of 36 combinations of effect sizes, so a small number of repeats
-overestimates the rate: with 2,000 repeats, the worst rate was 5.75 %; with 40,000, it was 4.5 %. Beyond these
-simulations, heavier tails (3 degrees of freedom) and variances that differ by a factor of 16 make the interval wider
-than necessary (with a coverage of up to 98 %) and false separations rarer.
+overestimates the rate. Beyond these simulations, heavier tails (3 degrees of freedom) and variances that differ by a
+factor of 16 make the interval wider than necessary (with a coverage of up to 98 %) and false separations rarer.
 
 The coverage for skewed (exponential) effects need not be 95 ± 1.5 %; `coverage.csv` contains this coverage, and report
-pages state it. False separations also stay below 5 % for skewed effects, since p values are multiplied by `SKEWNESS`;
-in `coverage.csv`, the rates of the other scenarios were simulated without this factor and are therefore higher.
+pages state it. False separations stay below 5 % for skewed effects, too, since p values are multiplied by `SKEWNESS`.
 Coverage with collapsed seeds is simulated in the tests.
 """
 
