@@ -142,7 +142,7 @@ def test_own_weights_replace_the_shipped_ones(tmp_path):
 def test_what_cannot_be_loaded_is_named(cell, tmp_path):
     with pytest.raises(petlir.PetlirError, match=rf"^{tmp_path} is not a cell's folder: it holds no record.json$"):
         load(tmp_path)
-    with pytest.raises(petlir.PetlirError, match=r"no folder 'ipt-nanno'; did you mean 'ipt-nano'\?$"):
+    with pytest.raises(petlir.PetlirError, match=r"unknown backbone or folder 'ipt-nanno'; did you mean 'ipt-nano'\?$"):
         load("ipt-nanno")
     shutil.copytree(cell, tmp_path / "cell")
     (tmp_path / "cell" / "adapter.safetensors").unlink()
@@ -255,7 +255,7 @@ def test_scores_of_folders_are_means(tmp_path):
 def test_what_cannot_be_scored_is_named(tmp_path):
     image = draw([1], 20, 20)
     with pytest.raises(
-        petlir.PetlirError, match=r"^clean is the folder .*, but the other is an image; expected two images or"
+        petlir.PetlirError, match=r"^clean is the folder .*, but the other argument is an image; expected two"
     ):
         petlir.score(image, tmp_path)
     with pytest.raises(petlir.PetlirError, match=r"^images of 20×20 and 20×16 pixels cannot be compared"):

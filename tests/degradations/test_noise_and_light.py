@@ -122,7 +122,7 @@ def test_what_is_no_variant_is_named(make, line):
 
 @pytest.mark.parametrize("quality", [0, 101])
 def test_jpeg_refuses_a_quality_that_is_none(quality):
-    with pytest.raises(PetlirError, match=r"1\.\.100"):
+    with pytest.raises(PetlirError, match=r"between 1 and 100"):
         Jpeg(quality)
 
 

@@ -155,7 +155,9 @@ def test_half_of_the_low_resolution_files_is_an_error(sets):
 def test_low_resolution_files_of_another_size_are_an_error(sets):
     for number, name in enumerate(FIVE):
         save(sets / "Set5" / "LR_x4" / f"{name}.png", draw([number], 6, 7))
-    with pytest.raises(PetlirError, match=r"LR_x4/baby\.png is 7×6 pixels, .* 32×24; expected .* 4 times larger"):
+    with pytest.raises(
+        PetlirError, match=r"LR_x4/baby\.png is 7×6 pixels and its clean image .* 32×24; expected .* 4 times larger"
+    ):
         prepare.test_pairs(varied(Bicubic(4), scale=4), "open", sets)
 
 
