@@ -11,6 +11,9 @@ from types import FrameType
 
 from petlir.benchmark.errors import Interruption, Terminated
 
+RETRY = 0.02
+"""Seconds after which an expired time limit is tested again if a module is being imported."""
+
 
 def leave(number: int, frame: FrameType | None = None) -> None:
     """Handle a signal by unwinding the stack, so that leases are released and workers are stopped."""
@@ -55,12 +58,25 @@ class TimeUp(Interruption):
     """The expiry of a time limit, raised inside the code that is running when the time has elapsed."""
 
 
+def importing(frame: FrameType | None) -> bool:
+    """Return whether a frame belongs to an import; interrupting it would leave the module half initialised."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeUp` inside the `with` block after `seconds` seconds; only effective in the main thread."""
+    """Raise `TimeUp` inside the `with` block after `seconds` seconds; only effective in the main thread.
+
+    If a module is being imported at that moment, the exception is raised after the import.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise TimeUp
+        if importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, RETRY)
+        else:
+            raise TimeUp
 
     if threading.current_thread() is not threading.main_thread():
         yield
