@@ -34,7 +34,7 @@ class GaussianNoise(Degradation):
     def __post_init__(self) -> None:
         for way in (self.kept, self.crops_kept):
             if way not in KEPT:
-                raise unknown("storage format of a noisy image", way, KEPT)
+                raise unknown("way to keep a noisy image", way, KEPT)
 
     @property
     def crops_kept(self) -> str:

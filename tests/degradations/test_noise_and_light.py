@@ -110,7 +110,7 @@ def test_training_crops_are_kept_as_test_images_unless_said():
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: GaussianNoise(30, "round"), "unknown storage format of a noisy image 'round'; did you mean"),
+        (lambda: GaussianNoise(30, "round"), "unknown way to keep a noisy image 'round'; did you mean"),
         (lambda: Jpeg(30, on="patches"), "JPEG compression applies to 'images' or 'crops', not 'patches'"),
         (lambda: Chain((Jpeg(30, on="crops"), Bicubic(2))), "must apply its whole-image steps before it adds noise"),
     ],
