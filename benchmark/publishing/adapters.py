@@ -47,7 +47,7 @@ def shapes(place: Path) -> dict[str, Tensor]:
     Raises:
         Tampered: the file is damaged, or contains a dtype that no adapter uses.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = place / ADAPTER
     if not path.is_file():
@@ -59,8 +59,8 @@ def shapes(place: Path) -> dict[str, Tensor]:
                 name: torch.empty(part.get_shape(), dtype=TYPES[part.get_dtype()], device="meta")
                 for name, part in slices.items()
             }
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise Tampered(f"{ADAPTER} is damaged: {error}") from error
+    except FAULTS as error:  # torch raises errors of many types for shapes beyond its limits
+        raise Tampered(f"{ADAPTER} is damaged: {told(error)}") from error
 
 
 def check_options(place: Path, method: Method) -> None:
@@ -103,7 +103,7 @@ def _check_fit(record: Done, stored: Mapping[str, Tensor], expected: Mapping[str
         pair = stored.get(name), expected.get(name)
         found, wanted = (f"{tuple(one.shape)} {one.dtype}" if one is not None else "missing" for one in pair)
         if found != wanted:
-            raise Tampered(f"{ADAPTER}: {name} is {found}, but {record.cell.label} has {wanted}")
+            raise Tampered(f"{ADAPTER}: {name:.120} is {found:.120}, but {record.cell.label} has {wanted}")
 
 
 def repeated(places: Sequence[Path]) -> list[set[Path]]:

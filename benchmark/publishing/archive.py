@@ -20,6 +20,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -99,8 +100,8 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
     names = [entry.filename for entry in entries]
     for name in names:
         check_name(name, path)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    (twice, times), *_ = Counter(names).most_common(1) or [("", 0)]
+    if times > 1:
         raise PetlirError(f"{path} holds {twice} twice; expected each file once")
     if MANIFEST not in names:
         raise PetlirError(f"{path} holds no {MANIFEST}; expected an archive made by `petlir submit`")

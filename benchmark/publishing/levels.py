@@ -14,7 +14,7 @@ from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.records.origins import FILE as FILE
 from petlir.benchmark.records.origins import origins as origins
 from petlir.benchmark.records.schema import Origin
-from petlir.benchmark.runs.plugin_sources import FOLDER
+from petlir.benchmark.runs.plugin_sources import FOLDER, outside
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
@@ -48,6 +48,7 @@ def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
             store / FILE, origins(store) | {verdict.key: origin}
         )  # first, so that the cell never counts as the store's own
         copy_cell(folder / verdict.folder, into, record)
+        for digest in outside(record.key_components["plugin"]):
+            add_missing(folder / FOLDER / digest, store / FOLDER / digest)
         new += 1
-    add_missing(folder / FOLDER, store / FOLDER)
     return new
