@@ -112,6 +112,8 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
             raise PetlirError(
                 f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; the archive is refused"
             )
+    if sum(entry.compress_size for entry in entries) > path.stat().st_size:
+        raise PetlirError(f"{path} holds files that overlap in the archive; the archive is refused")
     if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
         raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; the archive is refused")
 

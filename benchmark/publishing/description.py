@@ -21,6 +21,9 @@ from petlir.benchmark.terminal import one_line
 from petlir.benchmark.track import track
 from petlir.benchmark.training.loop import Budget
 
+LARGEST_ENVIRONMENT = 10_000
+"""The maximum number of characters of a recorded environment, ten times the usual number."""
+
 
 def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], context: Context) -> None:
     """Compare the record's description of its cell with a newly derived description.
@@ -64,6 +67,8 @@ def _check_circumstances(record: Done) -> None:
     """Check the device and the dates, which cannot be derived but affect how a record is shown."""
     if record.device == ANY or record.device != one_line(record.device).strip():
         raise Tampered(f"device: expected the device that the cell ran on, not {record.device!r}")
+    if (size := len(record.environment.model_dump_json())) > LARGEST_ENVIRONMENT:
+        raise Tampered(f"environment: {size:,} characters; expected at most {LARGEST_ENVIRONMENT:,}")
     if record.environment.precision not in PRECISIONS:
         raise Tampered(f"precision: expected {', '.join(PRECISIONS)}, not {record.environment.precision!r}")
     started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
