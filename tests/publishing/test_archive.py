@@ -88,13 +88,13 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
 def test_files_that_share_their_bytes_are_refused(tmp_path):
     """An archive whose files overlap can unpack to far more than the compression ratio of each file allows."""
     inner, outer, content = zipfile.ZipInfo(f"{CELL}/record.json"), zipfile.ZipInfo(MANIFEST), b"0" * 5000
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for entry in (inner, outer):
-            entry.CRC, entry.file_size, entry.compress_size = zlib.crc32(content), len(content), len(content)
-            content = entry.FileHeader() + content
-        archive.fp.write(content)
-        outer.header_offset, inner.header_offset = 0, len(outer.FileHeader())
-        archive.filelist, archive.start_dir, archive._didModify = [outer, inner], len(content), True
+    for entry in (inner, outer):
+        entry.CRC, entry.file_size, entry.compress_size = zlib.crc32(content), len(content), len(content)
+        content = entry.FileHeader() + content
+    (tmp_path / "a.zip").write_bytes(content)
+    outer.header_offset, inner.header_offset = 0, len(outer.FileHeader())
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.filelist = [outer, inner]
     with pytest.raises(PetlirError, match="overlap in the archive"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
