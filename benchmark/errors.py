@@ -15,12 +15,20 @@ FAULTS = (Exception,)
 """Exceptions that third-party code, such as a plugin or a metric, may raise; only the affected cell or column fails."""
 
 
+LONGEST = 4000
+"""The maximum number of characters of a message; the names of all methods and tasks fit."""
+
+
 class PetlirError(Exception):
     """An error that the user can fix; its one-line message states what is wrong, where, and what was expected."""
 
     def __str__(self) -> str:
-        """Return the message with control characters escaped, because it may quote a file's name or content."""
-        return one_line(super().__str__())
+        """Return the message cut to `LONGEST` characters and with control characters escaped.
+
+        The message may quote a file's name or content.
+        """
+        text = super().__str__()
+        return one_line(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
 class Unwritable(PetlirError):

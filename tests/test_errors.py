@@ -20,3 +20,11 @@ def test_a_field_of_a_record_cannot_break_the_line_of_its_error(tmp_path, name):
     assert len(str(refused.value).splitlines()) == 1
     assert str(refused.value).isprintable()
     assert str(path) in str(refused.value)
+
+
+def test_a_long_name_does_not_make_a_long_message(tmp_path):
+    path = tmp_path / RECORD
+    path.write_text(json.dumps(record() | {"x" * 100_000: None}))
+    with pytest.raises(PetlirError, match=r"record\.json is not a .* record: .*x…$") as refused:
+        read_record(path)
+    assert len(str(refused.value)) < 5000

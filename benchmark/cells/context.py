@@ -16,6 +16,8 @@ from petlir.benchmark.images.prepare import ImagePair, test_pairs, training_pair
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""The numerical precisions of training; all but float32 use autocast on a GPU."""
 PAIRS = "pairs"
 """The name of the task family whose image pairs come from the user's own folders."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from petlir.benchmark.images.overlaps.compare import Overlap, SetComparison, compare
+from petlir.benchmark.images.overlaps.compare import SetComparison, compare
 from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 
@@ -92,19 +92,13 @@ def uses(tasks: Sequence[Task], track: str, cards: Mapping[str, Card]) -> list[U
     return list(dict.fromkeys(found))
 
 
-def shared(tests: Sequence[str], found: Sequence[Use], root: Path | None) -> list[tuple[Use, Overlap]]:
-    """Return the overlaps of the test sets with the sets on which a result depends, without uncertain overlaps.
+def compared(tests: Sequence[str], found: Sequence[Use], root: Path | None) -> list[tuple[Use, SetComparison]]:
+    """Return the comparisons of the test sets with the sets on which a result depends.
 
     Raises:
         PetlirError: an image cannot be read.
     """
-    return [
-        (use, overlap)
-        for test in tests
-        for use in found
-        for overlap in _compared(test, use.name, root).overlaps
-        if overlap.shared != "maybe"
-    ]
+    return [(use, _compared(test, use.name, root)) for test in tests for use in found]
 
 
 @lru_cache(maxsize=256)

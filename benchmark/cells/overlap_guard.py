@@ -6,16 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from petlir.benchmark.cell import Cell
-from petlir.benchmark.cells.fitted_sets import Use, shared, uses
+from petlir.benchmark.cells.fitted_sets import Use, compared, uses
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored
-from petlir.benchmark.images.overlaps.compare import Overlap
+from petlir.benchmark.images.overlaps.compare import Overlap, SetComparison
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.weights.cards import Card
 
 
 def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, Overlap]]:
-    """Return the overlaps of a cell's test sets with all image sets that its training, required cells and weights use.
+    """Return the overlaps found by `comparisons_of`, without uncertain overlaps."""
+    found = comparisons_of(cell, plugins, card, root)
+    return [(use, one) for use, comparison in found for one in comparison.overlaps if one.shared != "maybe"]
+
+
+def comparisons_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, SetComparison]]:
+    """Compare a cell's test sets with all image sets that its training, required cells and weights use.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -23,7 +29,7 @@ def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> 
     names = dict.fromkeys(_tasks(cell, plugins))
     tasks = [plugins.task(name) for name in names]
     found = uses(tasks, cell.track, {cell.backbone: card})
-    return shared(plugins.task(cell.task).on(cell.track).tests, found, root)
+    return compared(plugins.task(cell.task).on(cell.track).tests, found, root)
 
 
 def _tasks(cell: Cell, plugins: Plugins) -> list[str]:

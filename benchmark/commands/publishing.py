@@ -67,6 +67,7 @@ def verify(
     """Verify the results of an archive or a store by rerunning scoring, restoration and training."""
     import random
     from dataclasses import asdict
+    from functools import partial
 
     from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.publishing import levels
@@ -75,7 +76,8 @@ def verify(
     check = verifying.Check(context_of(plugin or [], data, weights or []), device, images, retrain, random.Random(seed))
     with verifying.opened(source) as folder:
         verdicts = verifying.verify(folder, check)
-        taken = levels.adopt(folder, verdicts, into) if into is not None else None
+        warn = partial(echo, err=True)
+        taken = levels.adopt(folder, verdicts, into, warn) if into is not None else None
     if as_json:
         show([asdict(verdict) for verdict in verdicts])
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,11 @@ from petlir.benchmark.weights.sources import sha256
 LARGEST_OPTION = 2**16
 """Integer options up to this value are checked by comparing tensor shapes; a larger value must not exceed the number of
 stored parameters.
+"""
+NEAR = 0.01
+"""The largest distance between equal adapters, as a fraction of the learning rate.
+
+Two seeds of every method differ by more than one learning rate after two steps.
 """
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
@@ -47,7 +53,7 @@ def shapes(place: Path) -> dict[str, Tensor]:
     Raises:
         Tampered: the file is damaged, or contains a dtype that no adapter uses.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = place / ADAPTER
     if not path.is_file():
@@ -59,8 +65,8 @@ def shapes(place: Path) -> dict[str, Tensor]:
                 name: torch.empty(part.get_shape(), dtype=TYPES[part.get_dtype()], device="meta")
                 for name, part in slices.items()
             }
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise Tampered(f"{ADAPTER} is damaged: {error}") from error
+    except FAULTS as error:  # torch raises errors of many types for shapes beyond its limits
+        raise Tampered(f"{ADAPTER} is damaged: {told(error)}") from error
 
 
 def check_options(place: Path, method: Method) -> None:
@@ -103,17 +109,53 @@ def _check_fit(record: Done, stored: Mapping[str, Tensor], expected: Mapping[str
         pair = stored.get(name), expected.get(name)
         found, wanted = (f"{tuple(one.shape)} {one.dtype}" if one is not None else "missing" for one in pair)
         if found != wanted:
-            raise Tampered(f"{ADAPTER}: {name} is {found}, but {record.cell.label} has {wanted}")
+            raise Tampered(f"{ADAPTER}: {name} is {found:.120}, but {record.cell.label} has {wanted}")
 
 
-def repeated(places: Sequence[Path]) -> list[set[Path]]:
-    """Return the groups of cells whose adapters have equal tensor names and values; damaged adapters are ignored."""
-    found: dict[str, set[Path]] = defaultdict(set)
-    for place in places:
+def repeated(trained: Mapping[Path, Done]) -> dict[Path, Path]:
+    """Return the cells whose adapter repeats the adapter of another cell, each with that other cell.
+
+    Two adapters are equal if their tensors have equal names and values. Adapters of two seeds of a cell are also taken
+    to be equal if they differ by at most `NEAR` learning rates. Damaged adapters are ignored.
+    """
+    found: dict[Path, Path] = {}
+    contents: dict[str, Path] = {}
+    seeds: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    for place, record in trained.items():
+        cell = record.cell
+        before = seeds[cell.backbone, cell.label, cell.task, cell.track]
         with suppress(Tampered):
-            if shapes(place):
-                found[_content(place)].add(place)
-    return [group for group in found.values() if len(group) > 1]
+            if not shapes(place):
+                continue
+            limit = NEAR * (cell.learning_rate or 0.0)
+            equal = contents.setdefault(_content(place), place)
+            near = (one for one in before if trained[one].cell.seed != cell.seed and _distance(one, place) <= limit)
+            if (other := equal if equal != place else next(near, None)) is not None:
+                found[place] = other
+                found.setdefault(other, place)
+            before.append(place)
+    return found
+
+
+def repeats(other: Path) -> str:
+    """Return the reason why a cell does not count if its adapter equals the adapter of the cell `other`."""
+    return f"its adapter equals the adapter of {other.name}: one training run does not count as two"
+
+
+def _distance(one: Path, other: Path) -> float:
+    """Return the root mean square of the differences between two adapters' values; infinite if the shapes differ."""
+    from safetensors import safe_open
+
+    names, count, total = shapes(one), 0, 0.0
+    if {name: tensor.shape for name, tensor in names.items()} != {
+        name: tensor.shape for name, tensor in shapes(other).items()
+    }:
+        return math.inf
+    with safe_open(one / ADAPTER, "pt") as first, safe_open(other / ADAPTER, "pt") as second:
+        for name in names:
+            change = first.get_tensor(name).to(torch.complex128) - second.get_tensor(name)  # of any dtype
+            count, total = count + change.numel(), total + float(change.abs().square().sum())
+    return math.sqrt(total / count) if count else 0.0
 
 
 def _content(place: Path) -> str:

@@ -20,6 +20,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -99,8 +100,8 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
     names = [entry.filename for entry in entries]
     for name in names:
         check_name(name, path)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    (twice, times), *_ = Counter(names).most_common(1) or [("", 0)]
+    if times > 1:
         raise PetlirError(f"{path} holds {twice} twice; expected each file once")
     if MANIFEST not in names:
         raise PetlirError(f"{path} holds no {MANIFEST}; expected an archive made by `petlir submit`")
@@ -111,6 +112,8 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
             raise PetlirError(
                 f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; the archive is refused"
             )
+    if sum(entry.compress_size for entry in entries) > path.stat().st_size:
+        raise PetlirError(f"{path} holds files that overlap in the archive; the archive is refused")
     if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
         raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; the archive is refused")
 

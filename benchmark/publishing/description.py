@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from petlir.benchmark.cells import run
 from petlir.benchmark.cells.adapted_model import AdaptedModel
-from petlir.benchmark.cells.context import Context
-from petlir.benchmark.cells.overlap_guard import overlaps_of, recorded
+from petlir.benchmark.cells.context import PRECISIONS, Context
+from petlir.benchmark.cells.overlap_guard import comparisons_of, overlaps_of, recorded
 from petlir.benchmark.cells.selection import RateSelection
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
@@ -17,8 +17,12 @@ from petlir.benchmark.publishing.adapters import tensors
 from petlir.benchmark.publishing.tampering import Tampered, check_near, check_same
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Done, RecordedOverlap
+from petlir.benchmark.terminal import one_line
 from petlir.benchmark.track import track
 from petlir.benchmark.training.loop import Budget
+
+LARGEST_ENVIRONMENT = 10_000
+"""The maximum number of characters of a recorded environment, ten times the usual number."""
 
 
 def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], context: Context) -> None:
@@ -61,8 +65,12 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
 
 def _check_circumstances(record: Done) -> None:
     """Check the device and the dates, which cannot be derived but affect how a record is shown."""
-    if record.device == ANY:
-        raise Tampered(f"device: expected the device that the cell ran on, not {ANY}")
+    if record.device == ANY or record.device != one_line(record.device).strip():
+        raise Tampered(f"device: expected the device that the cell ran on, not {record.device!r}")
+    if (size := len(record.environment.model_dump_json())) > LARGEST_ENVIRONMENT:
+        raise Tampered(f"environment: {size:,} characters; expected at most {LARGEST_ENVIRONMENT:,}")
+    if record.environment.precision not in PRECISIONS:
+        raise Tampered(f"precision: expected {', '.join(PRECISIONS)}, not {record.environment.precision!r}")
     started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
     if not started <= finished <= datetime.now(UTC) + timedelta(days=1):
         raise Tampered(f"finished: {record.finished} is before the start, {record.started}, or in the future")
@@ -94,10 +102,17 @@ def _check_curve(record: Done) -> None:
 
 
 def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
-    """Require that the record names every overlap of image sets found here; it may name further overlaps."""
-    found = recorded(overlaps_of(model.cell, context.plugins, model.card, context.root))
+    """Require each overlap of image sets found here once; others only of sets whose images are not all installed."""
+    asked = model.cell, context.plugins, model.card, context.root
+    found = [RecordedOverlap.model_validate(one) for one in recorded(overlaps_of(*asked))]
     said = {_place(one): one.images for one in record.overlap or ()}
-    for one in map(RecordedOverlap.model_validate, found):
+    if len(said) < len(record.overlap or ()):
+        raise Tampered("overlap: the record names an overlap twice")
+    possible = {(one.test, one.holder, use.role) for use, one in comparisons_of(*asked) if one.unsearched}
+    for place in said.keys() - {_place(one) for one in found}:
+        if place[:3] not in possible:
+            raise Tampered(f"overlap: {place[0]} shares no {place[3]} with the {place[2]} set {place[1]}")
+    for one in found:
         if _place(one) not in said:
             raise Tampered(f"overlap: the record omits that {one.set} shares {one.shared} with {one.holder}")
         if one.images is not None and said[_place(one)] is not None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST, check_name
 from petlir.benchmark.records.json_files import read_bytes
 from petlir.benchmark.records.schema import CurvePoint
-from petlir.benchmark.records.types import Number, Value
+from petlir.benchmark.records.types import Number
+from petlir.benchmark.terminal import one_line
 from petlir.benchmark.weights.sources import sha256
 
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+def _displayed(text: str) -> str:
+    if text != one_line(text).strip():
+        raise ValueError("expected one line without control characters, and no blanks at its ends")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_displayed)]
 
 
 class Submission(BaseModel):
@@ -39,8 +50,18 @@ class Trial(BaseModel):
 
     cell: dict[str, object]
     rate: Number
-    validation_psnr: Value | None
+    validation_psnr: Number | None
     curve: list[CurvePoint]
+
+
+def described(by: str, tuning: str, used_test_data: bool, files: Mapping[str, str]) -> Submission:
+    """Return the manifest of a new submission; raise PetlirError if a text is invalid."""
+    made = {"created": datetime.now(UTC), "petlir": version("petlir"), "files": files}
+    try:
+        return Submission.model_validate({"by": by, "tuning": tuning, "used_test_data": used_test_data, **made})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise PetlirError(f"--{first['loc'][0]} {first['input']!r}: {first['msg']}") from error
 
 
 def read(folder: Path) -> Submission | None:
@@ -53,7 +74,7 @@ def read(folder: Path) -> Submission | None:
     if not path.exists():
         return None
     try:
-        return Submission.model_validate_json(read_bytes(path), strict=False)
+        return Submission.model_validate_json(read_bytes(path), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -68,14 +89,12 @@ def check_files(submission: Submission, folder: Path) -> None:
     """Compare the SHA-256 of every file with the digest in the manifest.
 
     Raises:
-        PetlirError: a file was changed, is missing, is a link, or is not in the manifest; the message names the first
-            such file.
+        PetlirError: a file was changed, is missing, is a link or a device, or is not in the manifest; the message names
+            the first such file.
     """
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+    present = {name for name in _entries(folder) if not (folder / name).is_dir()} - {MANIFEST}
     for name in sorted(present):
         check_name(name, folder)
-        if (folder / name).is_symlink():
-            raise PetlirError(f"{name} is a link; expected only files")
     for name in sorted(submission.files.keys() - present):
         raise PetlirError(f"{name} is listed in {MANIFEST}, but is missing")
     for name in sorted(present - submission.files.keys()):
@@ -83,6 +102,17 @@ def check_files(submission: Submission, folder: Path) -> None:
     for name, expected in sorted(submission.files.items()):
         if sha256(folder / name) != expected:
             raise PetlirError(f"{name} was changed: its digest differs from the digest in {MANIFEST}")
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    """Yield the names of all files and folders; raise PetlirError for a link, a device or a pipe."""
+    for path in sorted(folder.rglob("*")):
+        name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise PetlirError(f"{name} is a link; expected only files")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise PetlirError(f"{name} is a device or a pipe; expected only files")
+        yield name
 
 
 def check_places(submission: Submission, cells: Collection[str]) -> None:
@@ -109,10 +139,12 @@ def check_trials(folder: Path) -> None:
     for path in sorted(folder.glob("tuning/**/*.json")):
         name = path.relative_to(folder).as_posix()
         try:
-            trial = Trial.model_validate_json(path.read_bytes(), strict=True)
+            trial = Trial.model_validate_json(read_bytes(path), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise PetlirError(f"{name} is not a trial of a learning rate: {first['loc']}: {first['msg']}") from error
+        except ValueError as error:
+            raise PetlirError(f"{name} is not a trial of a learning rate: {error}") from error
         if path.stem != f"{trial.rate:g}":
             raise PetlirError(
                 f"{name} is a trial of the rate {trial.rate:g}; expected the file name {trial.rate:g}.json"

@@ -26,6 +26,8 @@ from petlir.benchmark.scoring.registry import METRICS, Score, compared
 
 METRIC_TOLERANCE = 1e-3
 """The relative tolerance of a metric's value computed on another device."""
+EXACT = 1e-6
+"""The tolerance of a score recomputed from the same pixels."""
 DESCRIBED = ("domain", "unit")
 
 Restore = Callable[[ImagePair, Protocol], Image | Tensor]
@@ -143,7 +145,7 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
         pair: the test image.
         way: the restoration mode, such as `@tiles-48+x8`.
         image: the restored image; only the protocols that score images of this type, rounded or not, are compared.
-        decibel: tolerance of PSNR in dB and of SSIM.
+        decibel: tolerance of PSNR in dB; see `_tolerance` for SSIM.
 
     Raises:
         Tampered: a score differs from the record; the message names the first such score.
@@ -162,7 +164,17 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
             if said.input is None:
                 raise Tampered(f"{where}input_{said.metric} is missing")
             for name, ours, theirs in compared(said, derived):
-                check_near(name, ours, theirs, 1e-6 if name.startswith("input") else decibel, where)
+                check_near(name, ours, theirs, _tolerance(name, theirs, decibel), where)
+
+
+def _tolerance(name: str, derived: float, decibel: float) -> float:
+    """Return the tolerance of a score, if the tolerance of PSNR is `decibel`.
+
+    To first order, the distance of SSIM from 1 is proportional to the mean squared error, which changes by 23 % per dB.
+    """
+    if name.startswith("input"):
+        return EXACT
+    return decibel if name != "ssim" else max(EXACT, 0.23 * decibel * max(1 - derived, 0.05))
 
 
 def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str:
@@ -230,9 +242,11 @@ def _both(read: Restore, pair: ImagePair, rule: Protocol) -> tuple[Image, Image]
 
 
 def _check_values(said: Sequence[Score], pairs: Sequence[ImagePair], derived: Measurement) -> None:
-    values = {(score.set, score.image): score.value for score in said}
-    if len(values) < len(said) or values.keys() != {(pair.set, pair.name) for pair in pairs}:
+    rows = {(score.set, score.image): score for score in said}
+    if len(rows) < len(said) or rows.keys() != {(pair.set, pair.name) for pair in pairs}:
         raise Tampered(f"metric {derived.name}: expected one value for each test image")
     for pair, value in zip(pairs, derived.values, strict=True):
         tolerance, where = max(1e-6, METRIC_TOLERANCE * abs(value)), f"{pair.set}/{pair.name}: "
-        check_near(derived.name, values[pair.set, pair.name], value, tolerance, where)
+        row = rows[pair.set, pair.name]
+        check_same(row._asdict(), {"domain": pair.domain, "unit": pair.unit, "input": None}, where)
+        check_near(derived.name, row.value, value, tolerance, where)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.publishing.adapters import check_file
 from petlir.benchmark.publishing.archive import DAMAGED, MANIFEST, pack
-from petlir.benchmark.publishing.manifest import Submission
+from petlir.benchmark.publishing.manifest import described
 from petlir.benchmark.publishing.tampering import Tampered
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
 from petlir.benchmark.records.schema import Done
@@ -51,14 +49,8 @@ def submit(
             raise PetlirError(f"{folder}: {error}; run the cell again, or remove it") from error
     files = {path.relative_to(store).as_posix(): path for path in (*_files(list(done)), *_trials(store, done))}
     files |= _sources(store, done, plugins)
-    submission = Submission(
-        by=by,
-        tuning=tuning or _tuning(done),
-        used_test_data=used_test_data,
-        created=datetime.now(UTC),
-        petlir=version("petlir"),
-        files={name: sha256(path) for name, path in files.items()},
-    )
+    digests = {name: sha256(path) for name, path in files.items()}
+    submission = described(by, tuning or _tuning(done), used_test_data, digests)
     packed: dict[str, Path | bytes] = {**files, MANIFEST: submission.model_dump_json(indent=1).encode()}
     pack(packed, out)
     return len(done)

@@ -26,6 +26,7 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.publishing import adapters, inference, manifest, scores
+from petlir.benchmark.publishing.adapters import repeats
 from petlir.benchmark.publishing.archive import unpack
 from petlir.benchmark.publishing.description import check_description, check_rate
 from petlir.benchmark.publishing.requested import Requests, method_of
@@ -256,9 +257,7 @@ def _twins(records: Mapping[Path, Done]) -> dict[Path, str]:
     """Return the folders of cells that duplicate another cell, with the reasons; either cell may be the copy."""
     keys = Counter(record.key for record in records.values())
     found = {place: "another cell has the same key" for place, record in records.items() if keys[record.key] > 1}
-    trained = [place for place, record in records.items() if record.cell.regime != "none" and place not in found]
-    for group in adapters.repeated(trained):
-        for place in group:
-            other = min(group - {place})
-            found[place] = f"its adapter equals the adapter of {other.name}: one training run does not count as two"
-    return found
+    trained = {
+        place: record for place, record in records.items() if record.cell.regime != "none" and place not in found
+    }
+    return found | {place: repeats(other) for place, other in adapters.repeated(trained).items()}

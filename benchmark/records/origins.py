@@ -37,8 +37,9 @@ def origins(store: Path) -> dict[str, Origin]:
 def attributed(record: Record, origin: Origin | None) -> Record:
     """Return a record with its origin; a submitted record loses the values that verification did not recompute.
 
-    Times, peak memory and energy were measured only by the submitter. The training curve is recomputed only by
-    retraining, and the doubling test only if the project ships its trials.
+    Times, peak memory and energy were measured only by the submitter, and only the submitter states why a metric has no
+    values. The training curve is recomputed only by retraining, and the doubling test only if the project ships its
+    trials.
     """
     if origin is None:
         return record
@@ -51,6 +52,7 @@ def attributed(record: Record, origin: Origin | None) -> Record:
         memory = record.costs.memory.model_copy(update={"peak": None})
         unmeasured = {"exclusive": False, "step_seconds": None, "energy_joules": None, "waiting_share": None}
         changes["costs"] = record.costs.model_copy(update={**unmeasured, "memory": memory})
+        changes["metrics"] = [metric for metric in record.metrics if metric.unavailable is None]
     shown = record.model_copy(update=changes)
     shown.annotate(origin, record.plan)
     return shown

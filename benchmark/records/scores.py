@@ -39,6 +39,8 @@ class ScoreTable(RecordPart):
     @model_validator(mode="after")
     def _equal_columns(self) -> Self:
         counts = {len(self.units), *map(len, self.values.values()), *map(len, self.inputs.values())}
+        if stray := self.inputs.keys() - self.values.keys():
+            raise ValueError(f"inputs.{min(stray)} has no column in values")
         if counts == {len(self.images)}:
             return self
         columns = [("units", len(self.units))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -20,7 +21,12 @@ PathName = Annotated[str, Field(pattern=f"^{SEGMENT}(/{SEGMENT})*$")]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?")
+
+
 def _moment(text: str) -> str:
+    if MOMENT.fullmatch(text) is None:
+        raise ValueError("not of the form 2026-11-21T09:00:00+00:00")
     if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("a time without a time zone; expected e.g. 2026-11-21T09:00:00+00:00")
     return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, told
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
@@ -16,6 +16,8 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_bytes
 
 FOLDER = "plugins"
+LARGEST = 2**20
+"""The maximum size of a source file in bytes; parsing takes several hundred times as much memory."""
 OUTSIDE = "outside:"
 """The prefix of the key component of a source file that is not part of the project."""
 
@@ -51,17 +53,25 @@ def check(root: Path) -> None:
     """Check that each stored source file has the digest that its path states.
 
     Raises:
-        PetlirError: a file has another digest or cannot be parsed; the message names the first such file.
+        PetlirError: a file has another digest, is larger than `LARGEST` or cannot be parsed; the message names the
+            first such file.
     """
-    for digest, path in stored(root).items():
+    for path in _files(root):
+        name, digest = path.relative_to(root).as_posix(), path.parent.name
+        if path.stat().st_size > LARGEST:
+            raise PetlirError(f"{name} has {path.stat().st_size:,} bytes; expected at most {LARGEST:,}")
         try:
             found = table.code_digest(path)[: table.SHORT]
         except (RecursionError, MemoryError, ValueError) as error:
-            raise PetlirError(f"{path.relative_to(root).as_posix()} cannot be parsed: {error}") from error
+            raise PetlirError(f"{name} cannot be parsed: {told(error)}") from error
         if found != digest:
-            raise PetlirError(f"{path.relative_to(root).as_posix()} has the digest {found}, but its path says {digest}")
+            raise PetlirError(f"{name} has the digest {found}, but its path says {digest}")
 
 
 def stored(root: Path) -> dict[str, Path]:
     """Return the source files in a store, by digest."""
-    return {path.parent.name: path for path in sorted(root.glob(f"{FOLDER}/*/*.py"))}
+    return {path.parent.name: path for path in _files(root)}
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted(root.glob(f"{FOLDER}/*/*.py"))

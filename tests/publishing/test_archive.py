@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,21 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     assert path.stat().st_size < 2**17
     with pytest.raises(PetlirError, match=r"would unpack to 67,108,864 bytes"):
         unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_share_their_bytes_are_refused(tmp_path):
+    """An archive whose files overlap can unpack to far more than the compression ratio of each file allows."""
+    inner, outer, content = zipfile.ZipInfo(f"{CELL}/record.json"), zipfile.ZipInfo(MANIFEST), b"0" * 5000
+    for entry in (inner, outer):
+        entry.CRC, entry.file_size, entry.compress_size = zlib.crc32(content), len(content), len(content)
+        content = entry.FileHeader() + content
+    (tmp_path / "a.zip").write_bytes(content)
+    outer.header_offset, inner.header_offset = 0, len(outer.FileHeader())
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.filelist = [outer, inner]
+    with pytest.raises(PetlirError, match="overlap in the archive"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

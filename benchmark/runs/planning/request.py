@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from petlir.benchmark import grid
-from petlir.benchmark.cells.context import Context, context_of
+from petlir.benchmark.cells.context import PRECISIONS, Context, context_of
 from petlir.benchmark.errors import unknown
 from petlir.benchmark.runs.planning.grid_file import SELECTION, SHARED, named, read_grid, write_grid
 
@@ -93,8 +93,8 @@ def request_from_grid(
         PetlirError: the grid or precision is unknown, or the file of the grid is damaged.
     """
     path = name if isinstance(name, Path) else named(name)
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
     given = {key: value for key, value in chosen.items() if value is not None}
     first, *also = _narrowed(read_grid(path), given)
     if save is not None:
