@@ -9,8 +9,8 @@ import torch
 from petlir.benchmark.backbones import build
 from petlir.benchmark.backbones.diffusion import SMALL, LatentDiffusion
 from petlir.benchmark.backbones.meta_device import without_memory
-from petlir.benchmark.contract import BACKBONE_POINTS, examine, findings
-from petlir.benchmark.contract.backbone_points import BackboneTrial
+from petlir.benchmark.contract import examine, findings
+from petlir.benchmark.contract.backbone_points import BACKBONE_POINTS, BackboneTrial
 from petlir.benchmark.contract.toy_model import ToyTrial, alive
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.bundled import PHOTOGRAPHS
