@@ -34,16 +34,14 @@ BROKEN = (
 )  # fmt: skip
 """Exceptions that Pillow raises on damaged files."""
 ORIENTATION = 0x0112
-BITS_PER_SAMPLE = 258
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANES, SAMPLE_FORMAT = 258, 262, 284, 339
+"""TIFF tags."""
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+"""Raw modes of greyscale PNG with fewer than 8 bits → the 8-bit difference between neighbouring grey levels."""
 TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
+    2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+}  # fmt: skip
 """EXIF orientation → the operation that turns the stored pixels upright."""
 SIDEWAYS = 5
 """The lowest EXIF orientation that exchanges width and height."""
@@ -103,6 +101,8 @@ def header(file: BinaryIO, name: str) -> Header:
             if turns and _orientation(image) >= SIDEWAYS:  # the size of a TIFF is upright already
                 width, height = height, width
             return Header(width, height, bits, image.has_transparency_data)
+    except PetlirError:
+        raise
     except BROKEN as error:
         raise _unreadable(name, error) from error
 
@@ -121,6 +121,8 @@ def decode(file: BinaryIO, name: str) -> Picture:
             if _is_deep(image):
                 return _deep(content, image)
             return picture(image, name)
+    except PetlirError:
+        raise
     except BROKEN as error:
         raise _unreadable(name, error) from error
 
@@ -134,6 +136,8 @@ def picture(image: PIL.Image.Image, name: str) -> Picture:
     if image.mode not in READABLE:
         raise PetlirError(f"{name} has the colour mode {image.mode}; expected 8-bit RGB or greyscale")
     notes = _further_pictures(image)
+    if "transparency" in image.info and (step := GREY_STEPS.get(_raw_mode(image))):
+        image.info["transparency"] *= step  # Pillow scales the pixels, but not the grey level marked as transparent
     if not image.has_transparency_data:
         return Picture(np.asarray(_as_mode(upright(image), "RGB")), notes=notes)
     values = np.asarray(_as_mode(upright(image), "RGBA"))
@@ -184,6 +188,8 @@ def _check(image: PIL.Image.Image, name: str) -> None:
     if frames > 1 and image.format != "MPO":
         kind = "pages" if image.format == "TIFF" else "frames (animated)"
         raise PetlirError(f"{name} holds {frames} {kind}; expected a single image")
+    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile) and (reason := _misread(image)):
+        raise PetlirError(f"{name} has {reason} in an unsupported form; {EXPECTED}")
     if _is_deep(image):
         if "transparency" in image.info:
             raise PetlirError(f"{name} has 16 bits per channel and a transparent colour; expected an alpha channel")
@@ -192,6 +198,16 @@ def _check(image: PIL.Image.Image, name: str) -> None:
         raise PetlirError(f"{name} has more than 8 bits per channel in an unsupported form; {EXPECTED}")
     if image.mode not in READABLE:
         raise PetlirError(f"{name} has the colour mode {image.mode}; {EXPECTED}")
+
+
+def _misread(image: PIL.TiffImagePlugin.TiffImageFile) -> str:
+    """Return the feature of a TIFF that Pillow would decode to wrong pixels, or "" if there is none."""
+    bits, formats = (image.tag_v2.get(tag, (1,)) for tag in (BITS_PER_SAMPLE, SAMPLE_FORMAT))
+    if max(bits) not in (1, 2, 4, 8, 16):
+        return f"{max(bits)} bits per channel"
+    if set(formats) != {1}:
+        return "signed or floating-point values"
+    return "separate planes of 16 bits" if max(bits) == 16 and len(bits) > 1 and image.tag_v2.get(PLANES) == 2 else ""
 
 
 def _is_deep(image: PIL.Image.Image) -> bool:
@@ -221,9 +237,8 @@ def _maximum(image: PIL.Image.Image) -> int:
     if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
         return int(2 ** max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))) - 1
     tiles = getattr(image, "tile", [])
-    if any(tile[0] in ("ppm", "ppm_plain") for tile in tiles):
-        return max(int(tile[3][-1]) for tile in tiles if tile[0] in ("ppm", "ppm_plain"))
-    return 65535 if ";16" in str(tiles) else 255
+    maxima = [tile[3][1] for tile in tiles if tile[0] in ("ppm", "ppm_plain") and isinstance(tile[3], tuple)]
+    return max(maxima, default=65535 if ";16" in str(tiles) else 255)
 
 
 def _further_pictures(image: PIL.Image.Image) -> tuple[str, ...]:
@@ -235,6 +250,8 @@ def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
     """Decode an image with 16 bits per channel."""
     if image.mode in GREY16:
         grey = np.asarray(upright(image)).astype(np.uint16)
+        if isinstance(image, PIL.TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0:
+            grey = 65535 - grey  # white is zero; Pillow inverts only images with up to 8 bits
         return Picture(np.repeat(grey[..., None], 3, 2))
     raw = _raw_mode(image)
     if raw.startswith("LA"):
@@ -276,6 +293,6 @@ def _split(values: Pixels, notes: tuple[str, ...]) -> Picture:
 
 def _unreadable(name: str, error: BaseException) -> PetlirError:
     if isinstance(error, PIL.UnidentifiedImageError):
-        return PetlirError(f"{name} is not a readable image: its format is unknown")
+        return PetlirError(f"{name} is not a readable image: its format is unknown or not supported")
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return PetlirError(f"{name} is not a readable image: {reason}")

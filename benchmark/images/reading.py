@@ -18,7 +18,7 @@ SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".gif"
 })  # fmt: skip
 """The suffixes of image files, in lower case."""
-DECODING = 2
+DECODING = 3
 """The version of the decoding code, which is part of cache keys so that older decoded images are not used."""
 T = TypeVar("T")
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from petlir.benchmark.errors import PetlirError
@@ -29,6 +32,19 @@ def file(image: PIL.Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def tiff(values: NDArray[Any], **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **{"photometric": "minisblack"} | options)
+    return buffer.getvalue()
+
+
+def twelve_bit_tiff() -> bytes:
+    """Return a TIFF with two grey pixels of 12 bits, packed into three bytes."""
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8 + 2 + 12 * 8 + 4, 277: 1, 279: 3}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + b"\x12\x34\x56"
+
+
 def decoded(content: bytes) -> Picture:
     """Return the picture after checking that its header states its size and depth."""
     picture, head = decode(io.BytesIO(content), "a file"), header(io.BytesIO(content), "a file")
@@ -41,7 +57,7 @@ def refused(content: bytes) -> str:
     with pytest.raises(PetlirError) as caught:
         decode(io.BytesIO(content), "a file")
     line = str(caught.value)
-    assert line.startswith("a file ") and "\n" not in line
+    assert line.startswith("a file ") and line.count("a file") == 1 and "\n" not in line
     return line
 
 
@@ -136,9 +152,16 @@ REFUSED = {
     "colour mode CMYK": [file(ONE.convert("CMYK"), kind) for kind in ("JPEG", "TIFF")],
     "colour mode LAB": [file(ONE.convert("LAB"), "TIFF")],
     "the format ICO": [file(ONE, "ICO")],
-    "more than 8 bits per channel in an unsupported form": [
+    "32 bits per channel in an unsupported form": [
         file(PIL.Image.fromarray(DEEP[..., 0].astype(kind)), "TIFF") for kind in ("float32", "int32")
-    ] + [b"P6 1 1 4095\n" + bytes(6), b"P3 1 1 999\n1 2 3"],
+    ],
+    "more than 8 bits per channel in an unsupported form": [b"P6 1 1 4095\n" + bytes(6), b"P3 1 1 999\n1 2 3"],
+    "signed or floating-point values": [tiff(RGB[..., 0].astype(kind)) for kind in (np.int8, np.int16)],
+    "separate planes of 16 bits": [
+        tiff(DEEP[..., :3].transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate", compression=packing)
+        for packing in (None, "zlib")
+    ],
+    "12 bits per channel in an unsupported form": [twelve_bit_tiff()],
     "its format is unknown": [b"", b"hello", bytes(100)],
 }  # fmt: skip
 
@@ -149,11 +172,26 @@ def test_what_would_be_read_in_part_or_wrongly_is_refused(reason):
         assert reason in refused(content)
 
 
-def test_planes_of_sixteen_bits_that_are_stored_apart_are_refused():
-    buffer = io.BytesIO()
-    tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(buffer, DEEP[..., :3].transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate")
-    assert "in an unsupported form" in refused(buffer.getvalue())
+def test_sixteen_bit_tiff_in_which_white_is_zero():
+    for orientation in (1, 6):
+        content = tiff(DEEP[..., 0], photometric="miniswhite", extratags=[(274, 3, 1, orientation, True)])
+        assert np.array_equal(decoded(content).pixels[..., 1], UPRIGHT[orientation](65535 - DEEP[..., 0]))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_grey_level_of_few_bits_that_is_marked_transparent(bits):
+    levels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+    packed = np.packbits(np.unpackbits(levels[..., None], axis=2)[..., -bits:].reshape(2, -1), axis=1)
+    header = struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0)
+    data = zlib.compress(np.insert(packed, 0, 0, axis=1).tobytes())
+    parts = ((b"IHDR", header), (b"tRNS", b"\0\1"), (b"IDAT", data), (b"IEND", b""))
+    picture = decoded(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    assert np.array_equal(picture.pixels[..., 0], levels * (255 // (2**bits - 1)))
+    assert picture.alpha is not None and np.array_equal(picture.alpha == 0, levels == 1)
+
+
+def test_plain_pbm_is_read():
+    assert decoded(b"P1\n3 2\n1 0 1\n0 0 1\n").pixels[..., 0].tolist() == [[0, 255, 0], [255, 255, 0]]
 
 
 def test_further_pictures_of_a_camera_are_named():
