@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated, cast
 
 import typer
@@ -50,6 +51,8 @@ UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 def main() -> None:
     """Run the command line; on a user error, print one line and exit with code 2."""
     terminal.degrade_characters()
+    # Pillow warns of images with more than 89 million pixels; petlir checks the memory that an image needs
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
         code = app(standalone_mode=False)
     except PetlirError as error:

@@ -44,7 +44,7 @@ def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
 
 def _replace(path: Path, content: bytes, flush: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".petlir-")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

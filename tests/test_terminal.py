@@ -10,15 +10,15 @@ import pytest
 
 from petlir.benchmark.terminal import degrade_characters, echo, printable
 from petlir.benchmark.writing import write_json
-from tests.helpers.engine import command
+from tests.helpers.engine import command, draw, save
 from tests.helpers.samples import failed, folder_of, record
 
-EVIL = "\x1b]0;title\x07\x9b31m\x7f\u202e"
+EVIL = "\x1b]0;title\x07\x9b31m\x7f\u202e\u200f"
 
 
 def test_control_characters_are_escaped_and_tabs_and_lines_stay():
     assert printable("a\tb\nüü 日本") == "a\tb\nüü 日本"
-    assert printable(EVIL) == r"\u001b]0;title\u0007\u009b31m\u007f\u202e"
+    assert printable(EVIL) == r"\u001b]0;title\u0007\u009b31m\u007f\u202e\u200f"
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
@@ -41,12 +41,19 @@ def test_a_record_cannot_steer_the_terminal(arguments, tmp_path: Path, capsys):
     for words in (("status", "--store", tmp_path), ("compare", tmp_path, tmp_path)):
         code, out, err = command(capsys, *words, *arguments)
         assert code == 0 and "title" in out + err
-        assert not set(out + err) & {"\x1b", "\x07", "\x9b", "\x7f", "\u202e"}
+        assert not set(out + err) & {"\x1b", "\x07", "\x9b", "\x7f", "\u202e", "\u200f"}
 
 
 def test_an_error_is_one_line_whatever_is_in_it(tmp_path: Path, capsys):
     code, out, err = command(capsys, "compare", tmp_path / f"a\n{EVIL}", tmp_path)
     assert (code, out, err.count("\n")) == (2, "", 1) and "\x1b" not in err
+
+
+def test_skipped_files_cannot_steer_the_terminal(tmp_path: Path, capsys):
+    save(tmp_path / "in" / "a.png", draw([0], 12, 12))
+    (tmp_path / "in" / f"b\n{EVIL}.txt").touch()
+    code, _, err = command(capsys, "restore", tmp_path / "in", tmp_path / "out", "--bicubic", "2")
+    assert (code, err) == (0, f"petlir: 1 file skipped: b\\n{printable(EVIL)}.txt\n")
 
 
 def test_the_c_locale(tmp_path: Path):

@@ -26,7 +26,7 @@ from petlir.benchmark.commands.options import (
     show,
 )
 from petlir.benchmark.errors import PetlirError, counted
-from petlir.benchmark.terminal import echo
+from petlir.benchmark.terminal import echo, one_line
 
 app = typer.Typer()
 
@@ -34,7 +34,7 @@ SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="skip images
 
 
 def _warn(line: str) -> None:
-    typer.echo(f"petlir: {line}", err=True)
+    echo(f"petlir: {one_line(line)}", err=True)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -14,8 +15,22 @@ def cache_folder() -> Path:
 
 
 def store_text(path: Path, text: str) -> None:
-    """Write a text file atomically; its folder is created if missing."""
-    store_bytes(path, text.encode())
+    """Write a text and its SHA-256 atomically; the folder is created if missing."""
+    content = text.encode()
+    store_bytes(path, f"{hashlib.sha256(content).hexdigest()}\n".encode() + content)
+
+
+def stored_text(path: Path) -> bytes:
+    """Return the text that `store_text` wrote.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: the file cannot be read.
+    """
+    digest, _, content = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError(f"{path} is damaged")
+    return content
 
 
 def store_bytes(path: Path, content: bytes) -> None:

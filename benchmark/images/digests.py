@@ -11,7 +11,7 @@ from pathlib import Path
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.images.cache import cache_folder, store_text, stored_text
 from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixels_digest
 from petlir.benchmark.images.mapped import decoded
 
@@ -66,7 +66,7 @@ def digests(name: str, entries: Sequence[ImageEntry], samples: Iterable[Sample] 
     """
     path = cache_folder() / "digests" / f"{name}-{_state(entries)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return Digests(**json.loads(path.read_text(encoding="utf-8")))
+        return Digests(**json.loads(stored_text(path)))
     found = _computed(samples or (entry.read() for entry in entries))
     with contextlib.suppress(OSError):  # without a writable cache, the next call only takes longer
         store_text(path, json.dumps(asdict(found)))

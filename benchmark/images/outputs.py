@@ -73,6 +73,12 @@ def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
 
 
 def _checked(files: Sequence[OutputFile], inputs: Iterable[Path], skip_existing: bool, skipped: str = "") -> Outputs:
+    targets = {file.target for file in files}
+    for file in files:
+        if inside := targets.intersection(file.target.parents):
+            raise PetlirError(
+                f"{file.source} is in a folder with the name of an output, {inside.pop()}; rename the folder"
+            )
     there = [file for file in files if file.target.exists() or file.target.is_symlink()]
     ours = {_identity(path) for path in inputs if path.exists()}
     for file in there:

@@ -130,6 +130,8 @@ def _eight_bit(picture: Picture, name: str) -> Image:
 
 def _opened(path: Path, read: Callable[[BinaryIO, str], T]) -> T:
     try:
+        if path.exists() and not path.is_file():  # opening a FIFO would wait for a writer
+            raise PetlirError(f"{path} is not a file; expected an image file")
         with path.open("rb") as file:
             return read(file, str(path))
     except OSError as error:

@@ -77,7 +77,8 @@ def _files(folder: Path, without: Path | None, skipped: list[str]) -> Iterator[P
         kept = []
         for name in sorted(folders):
             path = Path(place, name)
-            if name.startswith(".") or path.is_symlink() or path.resolve() == left_out:
+            unread = name.startswith(".") or _printable(name) != name or path.is_symlink()
+            if unread or path.resolve() == left_out:
                 skipped.append(f"{_printable(path.relative_to(folder).as_posix())}/")
             else:
                 kept.append(name)

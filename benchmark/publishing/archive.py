@@ -57,7 +57,7 @@ def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
         check_name(name, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".petlir-") as folder:
             whole = Path(folder) / path.name
             with zipfile.ZipFile(whole, "w") as archive:
                 for name in sorted(files):

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.images.cache import cache_folder, store_text, stored_text
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.records.recorded_costs import RecordedCosts
 from petlir.benchmark.records.schema import RETRIED, Nothing, RecordedCell
@@ -145,8 +145,8 @@ def _place(folder: Path) -> Path:
 
 
 def _read(store: Store) -> dict[str, Head]:
-    with suppress(OSError, ValidationError):  # a cache: an unreadable file is regenerated
-        return _Content.model_validate_json(file_of(store).read_bytes(), strict=True).heads
+    with suppress(OSError, ValueError):  # a cache: an unreadable file is regenerated
+        return _Content.model_validate_json(stored_text(file_of(store)), strict=True).heads
     return {}
 
 

@@ -62,6 +62,14 @@ def test_inputs_are_never_overwritten(folder, tmp_path, monkeypatch):
     refused("is the folder of the input images", Path(), folder)
 
 
+def test_a_folder_with_the_name_of_an_output_is_refused(folder, tmp_path):
+    save(folder / "a.png.d/c.jpg", draw([3], 8, 9))
+    assert len(outputs(folder, tmp_path / "out").files) == 3
+    (folder / "a.png.d").rename(folder / "b.png")
+    save(folder / "b.jpg", draw([4], 8, 9))
+    refused("c.jpg is in a folder with the name of an output, .*/out/b.png", folder, tmp_path / "out")
+
+
 def test_files_of_others_are_never_overwritten(folder, tmp_path):
     save(tmp_path / "out/a.png", draw([9], 5, 5))
     refused("a.png exists, and petlir did not write it; .* or --skip-existing", folder, tmp_path / "out")
@@ -70,6 +78,13 @@ def test_files_of_others_are_never_overwritten(folder, tmp_path):
     (tmp_path / "out/sub/b.png").mkdir(parents=True)
     refused("b.png is an input image or not a file", folder, tmp_path / "out", skip_existing=True)
     refused("a.png is a file; expected a folder", folder, tmp_path / "out/a.png")
+
+
+def test_a_name_of_any_length_that_the_folder_allows(tmp_path):
+    save(tmp_path / f"{'ü' * 125}.png", draw([0], 8, 9))
+    made = outputs(next(tmp_path.glob("*.png")), tmp_path / "out")
+    assert write_each(made, unchanged, "", lambda line: None) == 1
+    assert [path.stem for path in (tmp_path / "out").iterdir()] == ["ü" * 125]
 
 
 def test_own_files_are_replaced(folder, tmp_path):

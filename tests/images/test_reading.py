@@ -1,5 +1,7 @@
 """Test which images are read and which are refused, with one line that names the file."""
 
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import PIL.Image
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.reading import read_deep, read_image
+from petlir.benchmark.images.reading import header_of, read_deep, read_image
 from tests.helpers.deep_images import deep_files
 
 DEEP = np.random.default_rng(1).integers(0, 65536, (9, 7, 3), np.uint16)
@@ -73,3 +75,13 @@ def test_corrupt_files_are_refused(tmp_path, keep):
 
 def test_a_missing_file_is_named(tmp_path):
     assert "No such file" in refused(tmp_path / "a.png")
+
+
+def test_pipes_sockets_and_devices_are_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path is at most 108 bytes long
+    os.mkfifo(tmp_path / "pipe.png")
+    socket.socket(socket.AF_UNIX).bind("socket.png")
+    for path in (tmp_path / "pipe.png", tmp_path / "socket.png", Path(os.devnull)):
+        assert "is not a file" in refused(path)
+        with pytest.raises(PetlirError, match="is not a file"):
+            header_of(path)

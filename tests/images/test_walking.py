@@ -28,12 +28,23 @@ def test_what_is_skipped_is_counted_and_named(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "broken.png").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / os.fsdecode(b"\xff.png")).touch()
+    fill(tmp_path, os.fsdecode(b"\xff.png"), os.fsdecode(b"\xfe/d.png"))
     found = walk(tmp_path, without=tmp_path / "out")
     assert list(found.images) == ["a"]
-    skipped = {".git/", "loop/", "out/", ".hidden.png", "broken.png", "notes.txt", "pipe.png", "raw/b.CR2", "?.png"}
+    skipped = {
+        ".git/",
+        "loop/",
+        "out/",
+        ".hidden.png",
+        "broken.png",
+        "notes.txt",
+        "pipe.png",
+        "raw/b.CR2",
+        "?.png",
+        "?/",
+    }
     assert set(found.skipped) == skipped
-    assert found.skipped_line().startswith("9 files skipped: ") and found.skipped_line().endswith(", …")
+    assert found.skipped_line().startswith("10 files skipped: ") and found.skipped_line().endswith(", …")
 
 
 def test_folders_without_images_are_refused(tmp_path):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from petlir.benchmark.degradation import rounded
-from petlir.benchmark.images.cache import cache_folder, store_bytes, store_text
+from petlir.benchmark.images.cache import cache_folder, store_bytes, store_text, stored_text
 from petlir.benchmark.images.imageset import ImageEntry, Reader
 from petlir.benchmark.images.overlaps.blobs import Blobs
 from petlir.benchmark.images.overlaps.fingerprint import Fingerprint, fingerprint
@@ -37,7 +37,7 @@ def matches(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> list[
     stamps = [[entry.clean.stamp for entry in entries] for entries in (images, others)]
     path = cache_folder() / "overlaps" / f"{_key(stamps)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        return [Match(**{**row, "turn": Turn(**row["turn"])}) for row in json.loads(path.read_text(encoding="utf-8"))]
+        return [Match(**{**row, "turn": Turn(**row["turn"])}) for row in json.loads(stored_text(path))]
     found = search(_fingerprints(images), _fingerprints(others))
     with contextlib.suppress(OSError):  # if the cache is not writable, this only takes longer
         store_text(path, json.dumps([asdict(match) for match in found]))

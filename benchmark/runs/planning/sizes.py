@@ -18,7 +18,7 @@ from petlir.benchmark.backbones.meta_device import Kwargs, without_memory
 from petlir.benchmark.containment import contained
 from petlir.benchmark.costs import count, flops_of_step
 from petlir.benchmark.errors import FAULTS
-from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.images.cache import cache_folder, store_text, stored_text
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.training.adaptation import Adapted, adapt
@@ -131,7 +131,7 @@ class Kept:
     def __post_init__(self) -> None:
         self._found: dict[str, Sizes | None] = {}
         with suppress(OSError, ValueError, TypeError, AttributeError):  # a cache: unreadable entries are recounted
-            rows = json.loads(self.path.read_bytes())
+            rows = json.loads(stored_text(self.path))
             self._found = {key: None if row is None else Sizes(*map(int, row)) for key, row in rows.items()}
         self._new = False
 
