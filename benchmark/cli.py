@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Annotated, cast
@@ -59,6 +60,10 @@ def main() -> None:
         _fail(str(error))
     except UsageError as error:
         _fail(error.format_message())
+    except OSError as error:  # e.g. a path that is too long, or in a folder that the user may not read
+        if error.filename is None:
+            raise
+        _fail(f"{os.fspath(error.filename)}: {error.strerror}")
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

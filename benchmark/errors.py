@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from petlir.benchmark.terminal import one_line
@@ -49,6 +50,18 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names) or 'none'}"
     return PetlirError(f"unknown {kind} {name!r}; {hint}")
+
+
+def resolved(path: Path, *, home: bool = False) -> Path:
+    """Return a user's path as an absolute path without symbolic links and, if `home` is set, without a leading `~`.
+
+    Raises:
+        PetlirError: symbolic links form a loop, or `~NAME` names an unknown user.
+    """
+    try:
+        return (path.expanduser() if home else path).resolve()
+    except RuntimeError as error:
+        raise PetlirError(f"path {path} is not valid: {error}") from error
 
 
 def counted(number: int, noun: str) -> str:

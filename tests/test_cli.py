@@ -45,6 +45,26 @@ def test_help_names_every_command(capsys):
     assert all(name in out for name in (*names, "pretrain", "contract", "new", "images"))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["restore", "@", "out", "--bicubic", "2"], ["restore", "in", "@", "--bicubic", "2"], ["score", "@", "@"],
+        ["degrade", "jpeg", "in", "@"], ["adapt", "@"], ["plan", "-m", "frozen", "--plugin", "@"],
+        ["plan", "-m", "frozen", "-t", "pairs:@"], ["plan", "-m", "frozen", "--data", "@", "--track", "open"],
+        ["plan", "-m", "frozen", "--weights", "ipt-nano=@"], ["status", "--store", "@"], ["export", "--store", "@"],
+        ["submit", "a.zip", "--by", "me", "--store", "@"], ["verify", "@"], ["merge", "@", "--into", "b"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["loop", "long"])
+def test_paths_that_cannot_exist_are_refused_in_one_line(words, kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in" / "a.png", draw([0], 12, 12))
+    (tmp_path / "loop").symlink_to("loop")
+    code, _, err = command(capsys, *(word.replace("@", {"loop": "loop", "long": "x" * 300}[kind]) for word in words))
+    assert (code, len(err.splitlines())) == (2, 1) and err.startswith("petlir: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "loop"]
+
+
 def test_version(capsys):
     assert command(capsys, "--version")[:2] == (0, f"petlir {version('petlir')}\n")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, resolved
 from petlir.benchmark.records.files import RECORD, read_record
 from tests.helpers.samples import record
 
@@ -28,3 +29,16 @@ def test_a_long_name_does_not_make_a_long_message(tmp_path):
     with pytest.raises(PetlirError, match=r"record\.json is not a .* record: .*x…$") as refused:
         read_record(path)
     assert len(str(refused.value)) < 5000
+
+
+def test_paths_that_lead_nowhere_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "~").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolved(Path("~")) == tmp_path / "~" and resolved(Path("~"), home=True) == Path.home()
+    with pytest.raises(PetlirError, match="~no such user/x is not valid"):
+        resolved(Path("~no such user/x"), home=True)
+    try:
+        assert resolved(Path("loop")) == tmp_path / "loop"  # newer versions of Python
+    except PetlirError as error:
+        assert "path loop is not valid: Symlink loop" in str(error)

@@ -10,10 +10,11 @@ from pathlib import Path
 from petlir.benchmark import grid
 from petlir.benchmark.backbones import Builder
 from petlir.benchmark.degradation import Image, rounded
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, resolved
 from petlir.benchmark.images.pairs import PairFolder
 from petlir.benchmark.images.prepare import ImagePair, test_pairs, training_pairs, validation_pairs
 from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.task import Family
 from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -96,7 +97,7 @@ class Context:
             if (family := self.plugins.families.get(name)) is not None:
                 if not colon or not argument:
                     raise PetlirError(f"task {item!r} is incomplete; expected {name}:{family.argument}")
-                canonical_argument = family.canonical(argument)
+                canonical_argument = canonical(family, argument)
                 opened.append(f"{name}:{canonical_argument}")
                 items.append(family.open(canonical_argument).name)
             else:
@@ -107,6 +108,18 @@ class Context:
     def root(self) -> Path | None:
         """The folder of image sets."""
         return Path(self.data) if self.data else None
+
+
+def canonical(family: Family, argument: str) -> str:
+    """Return the canonical argument of a task of a family.
+
+    Raises:
+        PetlirError: the argument is a path with a loop of symbolic links or an unknown user.
+    """
+    try:
+        return family.canonical(argument)
+    except RuntimeError as error:
+        raise PetlirError(f"task {family.name}:{argument} is not valid: {error}") from error
 
 
 def context_of(
@@ -121,8 +134,8 @@ def context_of(
     Raises:
         PetlirError: a plugin file or a source of weights is invalid.
     """
-    files = tuple(str(file.resolve()) for file in plugins)
-    context = Context(files, str(data.resolve()) if data else None, deterministic, precision)
+    files = tuple(str(resolved(file)) for file in plugins)
+    context = Context(files, str(resolved(data)) if data else None, deterministic, precision)
     return replace(context, weights=sources(weights, context.plugins.backbones))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from petlir.benchmark.cells.context import PAIRS, context_of
+from petlir.benchmark.cells.context import PAIRS, canonical, context_of
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.adapter_folder import check_replaceable, export_adapter
 from petlir.benchmark.records.schema import Done
@@ -66,9 +66,9 @@ class Asked:
         """Return the request for the cells of the search, on the task that the folder of image pairs defines."""
         context = context_of(self.plugins, weights=self.weights)
         family = context.plugins.families[PAIRS]
-        canonical = family.canonical(str(self.folder))
-        task = family.open(canonical)
-        context = replace(context, opened=(f"{PAIRS}:{canonical}",), allow_overlap=self.allow_overlap)
+        folder = canonical(family, str(self.folder))
+        task = family.open(folder)
+        context = replace(context, opened=(f"{PAIRS}:{folder}",), allow_overlap=self.allow_overlap)
         return Request(
             self.backbones or search.networks(task.scale), self.methods or search.METHODS, task.name, "demo",
             steps=self.steps, regime="tuned", context=context, device=self.device,

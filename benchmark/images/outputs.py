@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,11 @@ def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
         PetlirError: the source is missing or has no images, or an output would overwrite an input or a file that petlir
             did not write.
     """
-    if out.exists() and not out.is_dir():
-        raise PetlirError(f"{out} is a file; expected a folder to write into")
+    if (out.exists() or out.is_symlink()) and not out.is_dir():
+        raise PetlirError(f"{out} is not a folder; expected a folder to write into")
     if not source.is_dir():
         return _checked([OutputFile(source.stem, source, out / f"{source.stem}.png")], [source], skip_existing)
-    if out.resolve() == source.resolve():
+    if os.path.realpath(out) == os.path.realpath(source):
         raise PetlirError(f"{out} is the folder of the input images; expected another folder to write into")
     found = walk(source, without=out)
     files = [OutputFile(name, path, out / f"{name}.png") for name, path in found.images.items()]

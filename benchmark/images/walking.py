@@ -72,13 +72,13 @@ def _files(folder: Path, without: Path | None, skipped: list[str]) -> Iterator[P
     def failed(error: OSError) -> None:
         skipped.append(f"{_printable(Path(error.filename).relative_to(folder).as_posix())}/ ({error.strerror})")
 
-    left_out = None if without is None else without.resolve()
+    left_out = None if without is None else os.path.realpath(without)
     for place, folders, files in os.walk(folder, onerror=failed):
         kept = []
         for name in sorted(folders):
             path = Path(place, name)
             unread = name.startswith(".") or _printable(name) != name or path.is_symlink()
-            if unread or path.resolve() == left_out:
+            if unread or os.path.realpath(path) == left_out:
                 skipped.append(f"{_printable(path.relative_to(folder).as_posix())}/")
             else:
                 kept.append(name)

@@ -50,8 +50,8 @@ class Store:
     root: Path
 
     def __post_init__(self) -> None:
-        if self.root.exists() and not self.root.is_dir():
-            raise PetlirError(f"the store {self.root} is a file; expected a folder")
+        if (self.root.exists() or self.root.is_symlink()) and not self.root.is_dir():
+            raise PetlirError(f"the store {self.root} is not a folder; expected a folder")
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from petlir.benchmark import hub
-from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.errors import PetlirError, resolved, unknown
 from petlir.benchmark.weights import pypi
 
 FOLDER = "PETLIR_WEIGHTS"
@@ -101,7 +101,7 @@ def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
         if source.startswith(scheme):
             parse(source)
             return name, source
-    return name, str(Path(source).expanduser().resolve())
+    return name, str(resolved(Path(source), home=True))
 
 
 def in_folder() -> dict[str, str]:
@@ -113,7 +113,7 @@ def in_folder() -> dict[str, str]:
     named = os.environ.get(FOLDER)
     if not named:
         return {}
-    folder = Path(named).expanduser().resolve()
+    folder = resolved(Path(named), home=True)
     if not folder.is_dir():
         raise PetlirError(f"{FOLDER}={named} is not a folder; expected a folder with files such as ipt.pth")
     found: dict[str, str] = {}

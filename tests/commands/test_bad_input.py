@@ -270,7 +270,7 @@ def test_a_store_that_is_a_file(refused, lab, store, capsys):
     store.write_text("mine")
     asked = ["-t", "tiny", "-m", "frozen", "--plugin", PLUGIN, "--data", lab.data, "--store", store]
     code, _, err = command(capsys, "run", *asked, "--no-report")
-    assert (code, err) == (2, f"petlir: the store {store} is a file; expected a folder\n")
+    assert (code, err) == (2, f"petlir: the store {store} is not a folder; expected a folder\n")
     assert store.read_text() == "mine"
 
 

@@ -77,7 +77,7 @@ def test_files_of_others_are_never_overwritten(folder, tmp_path):
     assert ([file.name for file in made.files], made.existing) == (["sub/b"], 1)
     (tmp_path / "out/sub/b.png").mkdir(parents=True)
     refused("b.png is an input image or not a file", folder, tmp_path / "out", skip_existing=True)
-    refused("a.png is a file; expected a folder", folder, tmp_path / "out/a.png")
+    refused("a.png is not a folder; expected a folder", folder, tmp_path / "out/a.png")
 
 
 def test_a_name_of_any_length_that_the_folder_allows(tmp_path):
