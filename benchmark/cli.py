@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from typing import Annotated, cast
@@ -51,7 +50,7 @@ UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 def main() -> None:
     """Run the command line; on a user error, print one line and exit with code 2."""
-    terminal.degrade_characters()
+    terminal.prepare_streams()
     # Pillow warns of images with more than 89 million pixels; petlir checks the memory that an image needs
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
@@ -60,10 +59,10 @@ def main() -> None:
         _fail(str(error))
     except UsageError as error:
         _fail(error.format_message())
-    except OSError as error:  # e.g. a path that is too long, or in a folder that the user may not read
+    except OSError as error:  # e.g. a path that is too long or not readable, or output to a full disk
         if error.filename is None:
-            raise
-        _fail(f"{os.fspath(error.filename)}: {error.strerror}")
+            terminal.discard_output()
+        _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,6 +42,25 @@ def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
         _replace(path, content, flush)
     except OSError as error:
         raise Unwritable(f"cannot write {path}: {error.strerror}; the previous file is unchanged") from error
+
+
+def copy_folder(source: Path, target: Path, without: Sequence[str] = ()) -> None:
+    """Copy a folder with all its files; if this fails, no incomplete copy is left.
+
+    Args:
+        source: the folder to copy.
+        target: the copy, which must not exist yet.
+        without: patterns of file names that are not copied.
+
+    Raises:
+        Unwritable: a file cannot be read or written.
+    """
+    try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*without))
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        raise Unwritable(f"cannot copy {source} to {target}: {reason}") from error
 
 
 def _replace(path: Path, content: bytes, flush: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.scoring.registry import METRICS
 from petlir.benchmark.store.reading import without_collection
+from petlir.benchmark.writing import copy_folder
 from petlir.reports.context import ReportContext
 from petlir.reports.export import csv
 from petlir.reports.frame import load
@@ -79,7 +79,7 @@ def _ours(page: Path) -> bool:
 
 def _build(context: ReportContext, folder: Path) -> None:
     """Write the whole report into a folder."""
-    shutil.copytree(HERE / STATIC, folder / STATIC)
+    copy_folder(HERE / STATIC, folder / STATIC)
     with (folder / STATIC / "style.css").open("a", encoding="utf-8") as file:
         file.writelines(f"[data-metric={name}] .v.{name} {{ display: inline }}\n" for name in METRICS)
     for name in ("images", *FOLDERS):

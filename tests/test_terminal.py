@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.terminal import degrade_characters, echo, printable
+from petlir.benchmark.terminal import echo, prepare_streams, printable
 from petlir.benchmark.writing import write_json
 from tests.helpers.engine import command, draw, save
 from tests.helpers.samples import failed, folder_of, record
@@ -25,7 +25,7 @@ def test_control_characters_are_escaped_and_tabs_and_lines_stay():
 def test_what_an_encoding_lacks_is_escaped(encoding, monkeypatch):
     kept = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(kept, encoding=encoding))
-    degrade_characters()
+    prepare_streams()
     echo("σ → 日本 \udcff")
     sys.stdout.flush()
     text = kept.getvalue().decode(encoding)
@@ -68,3 +68,13 @@ def test_the_c_locale(tmp_path: Path):
     words = [sys.executable, "-m", "petlir", "status", "--store", str(tmp_path)]
     done = subprocess.run(words, env=environment, capture_output=True, check=False)
     assert done.returncode == 0 and b"\\u03c3" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("stream", "code", "line"), [("full", 2, "petlir: No space left on device\n"), ("closed", 0, "")]
+)
+def test_output_that_cannot_be_written(stream, code, line):
+    target = {"full": "> /dev/full", "closed": ">&-"}[stream]
+    words = f"'{sys.executable}' -m petlir list tasks {target}"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, line)

@@ -12,7 +12,7 @@ from petlir.benchmark.records.origins import FILE, origins
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.plugin_sources import FOLDER
 from petlir.benchmark.store import Store
-from petlir.benchmark.writing import write_json
+from petlir.benchmark.writing import copy_folder, write_bytes, write_json
 
 SHARED = ("images", "tuning", FOLDER)
 """The folders that cells share: degraded and clean images first, then trials of learning rates and sources of
@@ -57,20 +57,20 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
 
     Raises:
         PetlirError: the target folder contains another cell, whose key starts with the same digits.
+        Unwritable: the cell cannot be copied.
     """
     if (target := into.cell_folder(record.cell, record.key)).exists():
         raise PetlirError(f"{target} holds another cell than the one with the key {record.key}, and is not replaced")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
     left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if without_images else ()
-    shutil.copytree(folder, work, ignore=shutil.ignore_patterns(*left_out))
+    copy_folder(folder, work, left_out)
     into.commit(work, target)
 
 
 def add_missing(source: Path, into: Path) -> None:
-    """Copy the files of `source` that `into` lacks."""
+    """Copy the files of `source` that `into` lacks, each of them atomically."""
     for path in source.rglob("*"):
         target = into / path.relative_to(source)
         if path.is_file() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            write_bytes(target, path.read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.tolerance import measured
 from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import copy_folder
 
 TOLERANCE = 1e-3
 """The tolerance, in dB, of a set's mean PSNR after retraining on the same type of device, unless one was measured."""
@@ -41,7 +41,7 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
     with TemporaryDirectory(prefix="petlir-retrain-") as name:
         store = Store(Path(name)).create()
         for need in needs:
-            shutil.copytree(need, store.root / need.relative_to(folder))
+            copy_folder(need, store.root / need.relative_to(folder))
         places = tuple(need.relative_to(folder) for need in needs)
         job = Job("cell", cell.request(), context, store, places, record.key_components)
         again = run.run(job, str(pick(device)), lambda share, text: None)

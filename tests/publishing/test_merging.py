@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark import writing
+from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.publishing.levels import FILE, origins
 from petlir.benchmark.publishing.merging import merge
@@ -80,3 +84,34 @@ def test_evidence_has_no_images_and_no_adapter_of_a_reference(lab, tmp_path):
     assert set(files) == {"lora"}
     assert not list((tmp_path / "kept").rglob("*.png"))
     assert len(list(Store(tmp_path / "kept").records())) == 2
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_full_disk_leaves_no_incomplete_file(tmp_path, monkeypatch, after):
+    source = write_store(tmp_path / "source", [record("lora", "sr_x4")])
+    left = [after]
+
+    def full(path: Path, *arguments: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            path.write_bytes(b"incomplete")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def copy(path: str, target: str, **options: bool) -> str:
+        full(Path(target))
+        return copyfile(path, target, **options)
+
+    def replace(path: Path, content: bytes, flush: bool) -> None:
+        full(path.with_name(".petlir-"))
+        real(path, content, flush)
+
+    real, copyfile = writing._replace, shutil.copyfile
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_replace", replace)
+        patch.setattr(shutil, "copyfile", copy)
+        with pytest.raises(Unwritable, match="No space left on device"):
+            merge(source, tmp_path / "merged")
+    copied = {name: content for name, content in contents(tmp_path / "merged").items() if ".petlir-" not in name}
+    assert copied.items() <= contents(source).items()
+    merge(source, tmp_path / "merged")
+    assert contents(source).items() <= contents(tmp_path / "merged").items()
