@@ -20,6 +20,7 @@ from petlir.benchmark.commands import (
     publishing,
 )
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.signals import terminated_as_exit
 
 app = typer.Typer(
     name="petlir",
@@ -54,7 +55,8 @@ def main() -> None:
     # Pillow warns of images with more than 89 million pixels; petlir checks the memory that an image needs
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
-        code = app(standalone_mode=False)
+        with terminated_as_exit():
+            code = app(standalone_mode=False)
     except PetlirError as error:
         _fail(str(error))
     except UsageError as error:
