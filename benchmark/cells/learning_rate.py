@@ -115,7 +115,10 @@ def _rows(folder: Path) -> list[StoredTrial]:
 def _row(path: Path) -> StoredTrial:
     try:
         row = read_json(path)
-        return {"rate": row["rate"], "validation_psnr": row["validation_psnr"], "curve": row["curve"]}
+        rate, psnr, curve = row["rate"], row["validation_psnr"], row["curve"]
+        if isinstance(rate, float | int) and isinstance(psnr, float | int | None) and isinstance(curve, list):
+            return {"rate": rate, "validation_psnr": psnr, "curve": curve}
+        raise TypeError("expected a number, a number or null, and a list")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise PetlirError(f"trial {path} is damaged: {error!r}; remove the file to try the rate again") from error
 

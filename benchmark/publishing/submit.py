@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from petlir.benchmark.publishing.archive import DAMAGED, MANIFEST, pack
 from petlir.benchmark.publishing.manifest import described
 from petlir.benchmark.publishing.tampering import Tampered
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Done
 from petlir.benchmark.runs import plugin_sources
 from petlir.benchmark.store import Store
@@ -80,10 +80,14 @@ def _files(folders: list[Path]) -> Iterator[Path]:
 
 
 def _trials(store: Path, done: Mapping[Path, Done]) -> Iterator[Path]:
-    """Yield the files of the trials of the cells' learning rates."""
+    """Yield the files of the trials of the cells' learning rates; raise PetlirError if a trial is damaged."""
     tuned = {_named(vars(record.cell)) for record in done.values() if record.cell.regime == "tuned"}
     for path in sorted(store.glob("tuning/**/*.json")):
-        if _named(json.loads(path.read_text(encoding="utf-8"))["cell"]) in tuned:
+        try:
+            trial_of = _named(read_json(path)["cell"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise PetlirError(f"trial {path} is damaged: {error!r}; remove the file to leave the trial out") from error
+        if trial_of in tuned:
             yield path
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from pydantic import TypeAdapter, ValidationError
+
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.json_files import read_json
+from petlir.benchmark.records.json_files import read_bytes
 from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
@@ -25,9 +27,10 @@ def stated(store: Store) -> list[SpendingPlan]:
     """
     path = store.root / FILE
     try:
-        found = read_json(path) if path.is_file() else []
-        return [SpendingPlan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
-    except (ValueError, TypeError, KeyError) as error:
+        return TypeAdapter(list[SpendingPlan]).validate_json(read_bytes(path)) if path.is_file() else []
+    except ValidationError as error:
+        raise PetlirError(f"{path} is not a list of interim analyses: {error.errors()[0]['msg']}") from error
+    except ValueError as error:
         raise PetlirError(f"{path} is not a list of interim analyses: {error}") from error
 
 
