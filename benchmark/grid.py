@@ -62,14 +62,18 @@ def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that every library accepts."""
+
+
 def seeds(text: str) -> list[int]:
     """Parse seeds, e.g. `0,1,2`."""
     try:
         found = [int(item) for item in split(text)]
     except ValueError:
         raise PetlirError(f"--seeds {text!r}: expected whole numbers separated by commas, e.g. 0,1,2") from None
-    if not found or min(found) < 0:
-        raise PetlirError(f"--seeds {text!r}: expected at least one seed, none below 0")
+    if not found or min(found) < 0 or max(found) > LARGEST_SEED:
+        raise PetlirError(f"--seeds {text!r}: expected at least one seed, each from 0 to {LARGEST_SEED}")
     return list(dict.fromkeys(found))
 
 

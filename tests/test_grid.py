@@ -166,7 +166,7 @@ def test_what_is_wrong_with_a_task_is_named(text, line):
     assert str(caught.value).startswith(line)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.5", "-1", "0,-2"])
+@pytest.mark.parametrize("text", ["", "x", "1.5", "-1", "0,-2", "4294967296"])
 def test_seeds_that_are_none(text):
     with pytest.raises(PetlirError, match=r"^--seeds .*expected"):
         grid.seeds(text)

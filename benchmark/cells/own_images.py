@@ -186,6 +186,8 @@ def restorer(
     from petlir.benchmark.cells.context import context_of
 
     folder = cell_folder(adapter)
+    if (digest := _recorded_digest(folder)) and (folder / ADAPTER).is_file() and _digest(folder) != digest:
+        raise PetlirError(f"adapter {folder / ADAPTER} is missing or damaged: its SHA-256 differs from its record")
     return finished(folder, context_of(plugins, weights=weights), pick(device))
 
 
@@ -210,8 +212,15 @@ def cell_folder(where: Path | str) -> Path:
 def _downloaded(source: str) -> Path:
     """Download an adapter from the hub, check its digest against its record, and return the folder."""
     folder = download_files(source, (RECORD, ADAPTER))
-    record = read_record(folder / RECORD)
-    digest = record.digests.adapter if record.state == "done" else None
-    if hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest() != digest:
+    if _digest(folder) != _recorded_digest(folder):
         raise PetlirError(f"{ADAPTER} of {source} is not the adapter that its record names: the SHA-256 differs")
     return folder
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest()
+
+
+def _recorded_digest(folder: Path) -> str | None:
+    record = read_record(folder / RECORD)
+    return record.digests.adapter if record.state == "done" else None

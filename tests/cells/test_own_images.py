@@ -145,9 +145,11 @@ def test_what_is_no_finished_cell_is_refused(lab, finished, tmp_path):
 def test_a_damaged_adapter_is_named(finished):
     path = finished / "adapter.safetensors"
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(PetlirError, match=r"^adapter .*adapter.safetensors is missing or damaged: "):
-        restorer(finished, "cpu", [PLUGIN])
+    flipped = content[:-1] + bytes([content[-1] ^ 1])
+    for damaged in (content[: len(content) // 2], flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(PetlirError, match=r"^adapter .*adapter.safetensors is missing or damaged: "):
+            restorer(finished, "cpu", [PLUGIN])
     path.unlink()
     with pytest.raises(PetlirError, match=r"^adapter .*adapter.safetensors is missing or damaged: "):
         restorer(finished, "cpu", [PLUGIN])
