@@ -75,7 +75,7 @@ def test_no_name_leaves_the_store(label, backbone):
 
 def test_a_store_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(PetlirError, match="is a file"):
+    with pytest.raises(PetlirError, match="is not a folder"):
         Store(tmp_path / "file")
     with pytest.raises(PetlirError, match="cannot write into the store"):
         Store(tmp_path / "file" / "inside").create()
