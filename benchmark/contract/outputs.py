@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.contract.global_state import Attributes, defined_by, functions, global_state, replaced, spelled
-from petlir.benchmark.contract.other_processes import Fingerprint, fingerprint, fingerprints
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.containment import LIMIT, CappedOutput
+from petlir.benchmark.contract.global_state import Attributes, defined_by, functions, replaced, spelled
+from petlir.benchmark.contract.other_processes import (
+    Fingerprint,
+    digest_of,
+    disturb,
+    fingerprint,
+    fingerprints,
+    rebuilt,
+)
+from petlir.benchmark.contract.settings import global_state
 from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outermost, restored
 
 
@@ -33,8 +45,8 @@ def mixed_precision(trial: ToyTrial) -> str | None:
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that equal seeds give equal weights and outputs, in this process and in processes with other hash seeds."""
-    again = trial.adapted()
+    """Check that equal seeds give equal weights and outputs, in this process and in other processes."""
+    again = trial.adapted(method=rebuilt(trial.method))
     if not _equal(again.state(), trial.adapted().state()):
         return "two networks with the same seed start with different weights"
     trial.train(again)
@@ -48,7 +60,7 @@ def repeats(trial: ToyTrial) -> str | None:
         if isinstance(other, str):
             return f"in another process: {other}"
         if fault := _differs(here, other, steady=steady):
-            return f"{fault} in another process, where the order of sets and the values of hash() differ"
+            return f"{fault} in another process, where hash(), the order of sets, the folder and the user differ"
     return None
 
 
@@ -65,13 +77,19 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def leaves_no_trace(trial: ToyTrial) -> str | None:
     """Check that adapting, training and evaluation leave global random states, settings and functions unchanged."""
-    known = functions()
+    known, printed = functions(), CappedOutput(sys.stderr)
     if patched := defined_by(type(trial.method).__module__, known):
         return f"it replaces {', '.join(patched[:4])}"
     network = trial.network()
-    before, modules = global_state(), list(network.modules())
+    with redirect_stdout(printed), redirect_stderr(printed):
+        fault = _trace(trial, network, known)
+    return f"it prints more than {LIMIT} characters" if printed.full else fault
+
+
+def _trace(trial: ToyTrial, network: Backbone, known: Attributes) -> str | None:
+    before, contents = global_state(), _contents(network)
     trial.method.supports(network)
-    if list(network.modules()) != modules:
+    if _contents(network) != contents:
         return "supports() changes the network, which it must leave unchanged"
     adapted = trial.put_on(network)
     trial.output(network)
@@ -79,6 +97,12 @@ def leaves_no_trace(trial: ToyTrial) -> str | None:
     trial.train(adapted)
     changed = changed or _changed(before, known)
     return f"it changes {', '.join(changed[:4])}" if changed else None
+
+
+def _contents(network: nn.Module) -> tuple[list[nn.Module], list[tuple[str, bool]], str]:
+    """Return a network's modules, the names and `requires_grad` of its parameters, and the values of its tensors."""
+    trainable = [(name, parameter.requires_grad) for name, parameter in network.named_parameters()]
+    return list(network.modules()), trainable, digest_of(network.state_dict())
 
 
 def _changed(before: dict[str, object], known: Attributes) -> list[str]:
@@ -90,15 +114,18 @@ def _changed(before: dict[str, object], known: Attributes) -> list[str]:
 def inputs_stay(trial: ToyTrial) -> str | None:
     """Check that images, and the features that inserted modules read, are not changed in place."""
     adapted = trial.adapted()
+    disturb(adapted)
     changed: list[str] = []
-    versions: list[list[int]] = []
+    copies: list[list[tuple[int, Tensor]]] = []
 
     def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        versions.append([tensor._version for tensor in inputs if isinstance(tensor, Tensor)])
+        copies.append([(tensor._version, tensor.clone()) for tensor in inputs if isinstance(tensor, Tensor)])
 
     def after(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        if versions.pop() != [tensor._version for tensor in inputs if isinstance(tensor, Tensor)]:
-            changed.append(name)
+        tensors = [tensor for tensor in inputs if isinstance(tensor, Tensor)]
+        for tensor, (version, copy) in zip(tensors, copies.pop(), strict=True):
+            if tensor._version != version or not torch.equal(tensor, copy):
+                changed.append(name)
 
     hooks = []
     for name, module in outermost(adapted):
