@@ -80,10 +80,14 @@ def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[
 
 
 def _loaded(file: Path) -> ModuleType:
-    """Import a plugin file; reject a file whose import changes settings or functions of the process."""
+    """Import a plugin file; reject a file whose import changes settings or functions of the process.
+
+    Environment variables may change, because many libraries set some when they are imported.
+    """
     known, before = functions(), global_state()
     module = load_file(file)
-    changed = [name for name, now in global_state().items() if now != before[name]]
+    after = global_state() | {"environment variables": before["environment variables"]}
+    changed = [name for name, now in after.items() if now != before[name]]
     if changed := changed + [spelled(place) for place in replaced(known)]:
         raise PetlirError(f"importing {file} changes {', '.join(changed[:4])}")
     return module

@@ -1,4 +1,4 @@
-"""Fingerprints of a method in other processes: other string hashes, user and folders, and another seed before."""
+"""Fingerprints of a method in other processes: other string hashes, folders, user and time."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from petlir.benchmark.contract import clock
 from petlir.benchmark.contract.toy_model import RATE, ToyTrial
 from petlir.benchmark.errors import Interruption, told
 from petlir.benchmark.method import Method
@@ -81,7 +82,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process with another hash seed, user and folder; it returns fingerprints, and ends when its parent ends."""
+    """A process with another hash seed, folder and time; it returns fingerprints, and ends when its parent ends."""
 
     def __init__(self, hash_seed: int) -> None:
         folder = tempfile.mkdtemp(prefix="petlir-contract-")
@@ -187,6 +188,7 @@ def main() -> None:
     """Answer requests until standard input is closed; redirect the output of plugins to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    clock.advance()
     _serve(sys.stdin.buffer, answers)
 
 

@@ -22,6 +22,7 @@ from petlir.benchmark.contract.other_processes import (
 )
 from petlir.benchmark.contract.settings import global_state
 from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outermost, restored
+from petlir.benchmark.method import Method
 
 
 def identity(trial: ToyTrial) -> str | None:
@@ -60,7 +61,7 @@ def repeats(trial: ToyTrial) -> str | None:
         if isinstance(other, str):
             return f"in another process: {other}"
         if fault := _differs(here, other, steady=steady):
-            return f"{fault} in another process, where hash(), the order of sets, the folder and the user differ"
+            return f"{fault} in another process, where hash(), the order of sets, folders and the time differ"
     return None
 
 
@@ -91,12 +92,25 @@ def _trace(trial: ToyTrial, network: Backbone, known: Attributes) -> str | None:
     trial.method.supports(network)
     if _contents(network) != contents:
         return "supports() changes the network, which it must leave unchanged"
+    if type(trial.method).adapt_from is Method.adapt_from and _numbers(trial, 1).equal(_numbers(trial, 2)):
+        return "adapt() sets the seed of torch's global random numbers, so that all seeds give the same numbers"
+    changed = _changed(before, known)
     adapted = trial.put_on(network)
     trial.output(network)
-    changed = _changed(before, known)
+    changed = changed or _changed(before, known)
     trial.train(adapted)
     changed = changed or _changed(before, known)
     return f"it changes {', '.join(changed[:4])}" if changed else None
+
+
+def _numbers(trial: ToyTrial, seed: int) -> Tensor:
+    """Return the state of torch's global random numbers after `adapt` if it was set from `seed` before."""
+    network = trial.network().requires_grad_(False)
+    network.head_in_use = trial.head
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        trial.method.adapt(network)
+        return torch.get_rng_state()
 
 
 def _contents(network: nn.Module) -> tuple[list[nn.Module], list[tuple[str, bool]], str]:
@@ -112,31 +126,43 @@ def _changed(before: dict[str, object], known: Attributes) -> list[str]:
 
 
 def inputs_stay(trial: ToyTrial) -> str | None:
-    """Check that images, and the features that inserted modules read, are not changed in place."""
-    adapted = trial.adapted()
+    """Check that images, and features that modules read, are not changed in place, except by the frozen network."""
+    network = trial.network()
+    usual = {module for _, module in _overwriting(trial, network, list(network.named_modules()))}
+    adapted = trial.put_on(network)
     disturb(adapted)
-    changed: list[str] = []
-    copies: list[list[tuple[int, Tensor]]] = []
+    inside = {part for _, module in outermost(adapted) for part in module.modules() if part is not module}
+    watched = [(name, module) for name, module in network.named_modules() if module not in usual | inside]
+    changed = _overwriting(trial, network, watched)
+    if "" in dict(changed):
+        return "the images are changed in place"
+    found = [name for name, _ in changed]
+    return f"the inputs of modules are changed in place: {', '.join(found[:4])}" if found else None
+
+
+@torch.no_grad()
+def _overwriting(
+    trial: ToyTrial, network: Backbone, modules: list[tuple[str, nn.Module]]
+) -> list[tuple[str, nn.Module]]:
+    """Return those of the modules, with their names, whose inputs are changed in place during a forward pass."""
+    changed: list[tuple[str, nn.Module]] = []
+    copies: list[list[tuple[Tensor, int, Tensor]]] = []
 
     def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        copies.append([(tensor._version, tensor.clone()) for tensor in inputs if isinstance(tensor, Tensor)])
+        copies.append([(one, one._version, one.clone()) for one in inputs if isinstance(one, Tensor)])
 
     def after(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        tensors = [tensor for tensor in inputs if isinstance(tensor, Tensor)]
-        for tensor, (version, copy) in zip(tensors, copies.pop(), strict=True):
-            if tensor._version != version or not torch.equal(tensor, copy):
-                changed.append(name)
+        if any(one._version != version or not one.equal(copy) for one, version, copy in copies.pop()):
+            changed.append((name, module))
 
     hooks = []
-    for name, module in outermost(adapted):
-        hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(partial(after, name))]
+    for name, module in modules:
+        hooks += [module.register_forward_pre_hook(before, prepend=True)]
+        hooks += [module.register_forward_hook(partial(after, name))]
     try:
-        images = trial.images.clone()
-        with restored(adapted.backbone), torch.no_grad():
-            adapted.backbone(images, trial.head)
+        with restored(network):
+            network(trial.images, trial.head)
     finally:
         for hook in hooks:
             hook.remove()
-    if changed:
-        return f"inserted modules change their inputs in place: {', '.join(changed[:4])}"
-    return None if images.equal(trial.images) else "the images are changed in place"
+    return changed

@@ -102,6 +102,7 @@ SETTINGS: Mapping[str, Setting] = {
     "numpy's handling of floating-point errors": _setting(np.geterr, lambda before: np.seterr(**before)),
     "Python's global random numbers": _setting(random.getstate, random.setstate),
     "Python's recursion limit": _setting(sys.getrecursionlimit, sys.setrecursionlimit),
+    "Python's trace function": _setting(sys.gettrace, sys.settrace),
     "standard output and error": _setting(lambda: (sys.stdout, sys.stderr), _set_streams),
     "the level at which logging is disabled": _setting(lambda: logging.root.manager.disable, logging.disable),
     "torch's global random numbers": _setting(_torch_numbers, _set_torch_numbers),

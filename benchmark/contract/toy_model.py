@@ -20,6 +20,7 @@ from petlir.benchmark.backbones.restormer import Restormer
 from petlir.benchmark.cell import Cell, Chosen
 from petlir.benchmark.contract.trial import Trial
 from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.training.adaptation import Adapted, adapt
 
@@ -220,9 +221,13 @@ class ToyTrial(Trial):
 
     def _prior(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> PriorResults:
         asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self.side)
-        needs = [] if stored is not None else method.requires(asked)
-        adapters = tuple(self._trained_before(need, seed) for need in needs)
-        heads = (self.head,) * len(method.requires(asked))
+        required = method.requires(asked)
+        if not isinstance(required, list) or not all(isinstance(one, Asked) for one in required):
+            raise PetlirError(f"requires() returns {required!r}, expected a list of cells made with cell.of()")
+        if any(one.chosen == method and one.task == task for one in required):
+            raise PetlirError("requires() returns the cell itself")
+        adapters = () if stored is not None else tuple(self._trained_before(need, seed) for need in required)
+        heads = (self.head,) * len(required)
         batch = partial(self.batch, seed=seed)
         return PriorResults(adapters, batch, task, self.head, stored, self._validation, heads=heads)
 

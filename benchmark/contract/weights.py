@@ -9,6 +9,7 @@ from itertools import combinations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from petlir.benchmark.contract.evaluation import in_training
 from petlir.benchmark.contract.toy_model import CLOSE, ROUNDING, STEPS, ToyTrial, apart, restored
@@ -25,6 +26,8 @@ def trains(trial: ToyTrial) -> str | None:
     """Check that a method has trainable parameters, before and after training, if and only if it declares `trains`."""
     fresh = trial.adapted()
     names, dtype = set(fresh.trainable()), next(trial.network().parameters()).dtype
+    if lazy := [name for name, one in fresh.trainable().items() if is_lazy(one)]:
+        return f"parameters get their shape only in the first forward pass: {', '.join(lazy[:4])}"
     if odd := [f"{name} in {one.dtype}" for name, one in fresh.trainable().items() if one.dtype != dtype]:
         return f"trainable parameters have another dtype than the network's {dtype}: {', '.join(odd[:4])}"
     if trial.method.trains != bool(names):
@@ -138,6 +141,8 @@ def gradients(trial: ToyTrial) -> str | None:
     exempt = {name for name in adapted.trainable() if name.endswith(trial.method.zero_grad_parameters())}
     if lost := [name for name in adapted.trainable() if name not in reached | exempt]:
         return f"parameters without a gradient in {STEPS} steps: {', '.join(lost[:4])}"
+    if not exempt:
+        return None
     before = in_training(trial, adapted)[0]
     with restored(adapted.backbone), torch.no_grad():
         for name in exempt:
@@ -177,7 +182,9 @@ def merges(trial: ToyTrial) -> str | None:
     before = trial.output(adapted.backbone)
     for module in adapted.backbone.modules():
         if isinstance(module, Mergeable) and callable(module.merged):
-            module.merged()
+            folded = module.merged()
+            if not isinstance(folded, nn.Module):
+                return f"merged() returns {folded!r}, expected a module"
     if not trial.output(adapted.backbone).equal(before):
         return "merged() changes the module that it is called on; it must return another module"
     merge(adapted.backbone)
