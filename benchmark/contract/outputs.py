@@ -81,18 +81,18 @@ def leaves_no_trace(trial: ToyTrial) -> str | None:
     known, printed = functions(), CappedOutput(sys.stderr)
     if patched := defined_by(type(trial.method).__module__, known):
         return f"it replaces {', '.join(patched[:4])}"
-    network = trial.network()
+    networks = [trial.network() for _ in range(3)]  # building a network may draw random numbers
     with redirect_stdout(printed), redirect_stderr(printed):
-        fault = _trace(trial, network, known)
+        fault = _trace(trial, *networks, known)
     return f"it prints more than {LIMIT} characters" if printed.full else fault
 
 
-def _trace(trial: ToyTrial, network: Backbone, known: Attributes) -> str | None:
+def _trace(trial: ToyTrial, network: Backbone, one: Backbone, other: Backbone, known: Attributes) -> str | None:
     before, contents = global_state(), _contents(network)
     trial.method.supports(network)
     if _contents(network) != contents:
         return "supports() changes the network, which it must leave unchanged"
-    if type(trial.method).adapt_from is Method.adapt_from and _numbers(trial, 1).equal(_numbers(trial, 2)):
+    if type(trial.method).adapt_from is Method.adapt_from and _numbers(trial, one, 1).equal(_numbers(trial, other, 2)):
         return "adapt() sets the seed of torch's global random numbers, so that all seeds give the same numbers"
     changed = _changed(before, known)
     adapted = trial.put_on(network)
@@ -103,9 +103,9 @@ def _trace(trial: ToyTrial, network: Backbone, known: Attributes) -> str | None:
     return f"it changes {', '.join(changed[:4])}" if changed else None
 
 
-def _numbers(trial: ToyTrial, seed: int) -> Tensor:
+def _numbers(trial: ToyTrial, network: Backbone, seed: int) -> Tensor:
     """Return the state of torch's global random numbers after `adapt` if it was set from `seed` before."""
-    network = trial.network().requires_grad_(False)
+    network.requires_grad_(False)
     network.head_in_use = trial.head
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
