@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,10 @@ def _set_streams(before: tuple[TextIO, TextIO]) -> None:
     sys.stdout, sys.stderr = before
 
 
+def _threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if not thread.daemon]
+
+
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in TOOLCHAIN}
 
@@ -102,6 +107,7 @@ SETTINGS: Mapping[str, Setting] = {
     "numpy's handling of floating-point errors": _setting(np.geterr, lambda before: np.seterr(**before)),
     "Python's global random numbers": _setting(random.getstate, random.setstate),
     "Python's recursion limit": _setting(sys.getrecursionlimit, sys.setrecursionlimit),
+    "running threads": _setting(_threads, lambda before: None),  # a thread cannot be stopped from outside
     "Python's trace function": _setting(sys.gettrace, sys.settrace),
     "standard output and error": _setting(lambda: (sys.stdout, sys.stderr), _set_streams),
     "the level at which logging is disabled": _setting(lambda: logging.root.manager.disable, logging.disable),

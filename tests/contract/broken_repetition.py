@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -261,6 +262,15 @@ class Reseeds(Sound):
 
 
 @dataclass(frozen=True)
+class LeavesThread(Sound):
+    """A method that starts threads which outlive `adapt`."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        threading.Timer(2, int).start()
+
+
+@dataclass(frozen=True)
 class StopsGradients(Sound):
     """A method that leaves the recording of gradients switched off."""
 
@@ -313,6 +323,7 @@ FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
         HooksGradients,
         Reseeds,
         StopsGradients,
+        LeavesThread,
         ChangesSettings,
         Prints,
     ],
