@@ -83,11 +83,11 @@ def leaves_no_trace(trial: ToyTrial) -> str | None:
         return f"it replaces {', '.join(patched[:4])}"
     networks = [trial.network() for _ in range(3)]  # building a network may draw random numbers
     with redirect_stdout(printed), redirect_stderr(printed):
-        fault = _trace(trial, *networks, known)
+        fault = _trace(trial, known, *networks)
     return f"it prints more than {LIMIT} characters" if printed.full else fault
 
 
-def _trace(trial: ToyTrial, network: Backbone, one: Backbone, other: Backbone, known: Attributes) -> str | None:
+def _trace(trial: ToyTrial, known: Attributes, network: Backbone, one: Backbone, other: Backbone) -> str | None:
     before, contents = global_state(), _contents(network)
     trial.method.supports(network)
     if _contents(network) != contents:

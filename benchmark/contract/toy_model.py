@@ -224,7 +224,7 @@ class ToyTrial(Trial):
         required = method.requires(asked)
         if not isinstance(required, list) or not all(isinstance(one, Asked) for one in required):
             raise PetlirError(f"requires() returns {required!r}, expected a list of cells made with cell.of()")
-        if any(one.chosen == method and one.task == task for one in required):
+        if any(isinstance(one, Asked) and (one.chosen, one.task) == (method, task) for one in required):
             raise PetlirError("requires() returns the cell itself")
         adapters = () if stored is not None else tuple(self._trained_before(need, seed) for need in required)
         heads = (self.head,) * len(required)
