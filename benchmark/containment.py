@@ -25,6 +25,11 @@ class CappedOutput(io.TextIOBase):
     def __init__(self, target: TextIO) -> None:
         self._target, self._left = target, LIMIT
 
+    @property
+    def full(self) -> bool:
+        """True if no further output is forwarded."""
+        return self._left <= 0
+
     def write(self, text: str) -> int:
         """Forward as much of the text as `LIMIT` allows."""
         if self._left > 0:

@@ -82,7 +82,10 @@ MAPS = re.compile(
 
 def told(error: BaseException) -> str:
     """Return the type and first line of an error, with a hint if a convolution received tokens."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except FAULTS:  # an exception class of a plugin may be faulty itself
+        lines = []
     line = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
     hint = "; a convolution needs N×C×H×W maps; for tokens, wrap the convolution in OnMap(module, block.layout)"
     return line + hint if MAPS.search(line) else line

@@ -128,7 +128,7 @@ def _told(what: str) -> Iterator[None]:
             yield
     except PetlirError as error:
         raise PetlirError(f"{what} {error}") from error
-    except FAULTS as error:
+    except (*FAULTS, GeneratorExit) as error:
         raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
 
 

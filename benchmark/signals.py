@@ -90,6 +90,28 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+class Interrupted(Interruption, KeyboardInterrupt):
+    """An interruption by Ctrl-C, as opposed to a KeyboardInterrupt that a plugin raises."""
+
+
+@contextmanager
+def interrupted_by_user() -> Iterator[None]:
+    """Let Ctrl-C raise `Interrupted` inside the `with` block; only effective in the main thread."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def terminated_as_exit() -> Iterator[None]:
     """Let SIGTERM unwind the stack as Ctrl-C does, so that workers are stopped; only effective in the main thread."""

@@ -7,19 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.containment import contained
 from petlir.benchmark.contract import evaluation, options, outputs, weights
 from petlir.benchmark.contract.backbone_points import BACKBONE_POINTS, BackboneTrial
-from petlir.benchmark.contract.global_state import preserved
+from petlir.benchmark.contract.global_state import functions, replaced, spelled
+from petlir.benchmark.contract.settings import global_state
 from petlir.benchmark.contract.toy_model import SMALL, ToyTrial, alive, tiny
-from petlir.benchmark.errors import PetlirError, told, unknown
+from petlir.benchmark.contract.trial import RAISED, described
+from petlir.benchmark.errors import Interruption, PetlirError, unknown
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins, find, load_file
+from petlir.benchmark.signals import interrupted_by_user
 
-RAISED = (Exception, SystemExit)
-"""The exceptions of a faulty plugin that are caught and reported as a failed check."""
 COMPARING = {
     "identity at the start",
     "saves and loads",
@@ -60,7 +63,7 @@ def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[
     if file.endswith(".py"):
         classes = {
             key: kind
-            for key, kind in vars(load_file(Path(file))).items()
+            for key, kind in vars(_loaded(Path(file))).items()
             if isinstance(kind, type) and issubclass(kind, Method | Backbone) and kind not in (Method, Backbone)
         }
         if name not in classes:
@@ -74,6 +77,20 @@ def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[
     if len(found) != 1:
         raise PetlirError(f"{target!r} names {len(found)} methods, expected one")
     return found[0]
+
+
+def _loaded(file: Path) -> ModuleType:
+    """Import a plugin file; reject a file whose import changes settings or functions of the process.
+
+    Environment variables may change, because many libraries set some when they are imported.
+    """
+    known, before = functions(), global_state()
+    module = load_file(file)
+    after = global_state() | {"environment variables": before["environment variables"]}
+    changed = [name for name, now in after.items() if now != before[name]]
+    if changed := changed + [spelled(place) for place in replaced(known)]:
+        raise PetlirError(f"importing {file} changes {', '.join(changed[:4])}")
+    return module
 
 
 def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Callable[[], Backbone]]:
@@ -114,9 +131,12 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
 def _named(target: str) -> Iterator[None]:
     """Convert any exception raised while building a plugin into a one-line error that names the plugin."""
     try:
-        yield
+        with interrupted_by_user(), contained():
+            yield
+    except Interruption:
+        raise
     except RAISED as error:
-        raise PetlirError(f"{target} cannot be built: {told(error)}") from error
+        raise PetlirError(f"{target} cannot be built: {described(error)}") from error
 
 
 def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckResult]:
@@ -137,16 +157,12 @@ def findings(trial: ToyTrial | BackboneTrial) -> list[CheckResult]:
 
 def unsupported(trial: ToyTrial | BackboneTrial) -> CheckResult | None:
     """Return a check result if the method does not support the network or if `supports` fails, else None."""
-    try:
-        with preserved(trial.functions):
-            reason = trial.obstacle
-    except RAISED as error:
-        return CheckResult("supported", False, told(error))
-    if reason is None:
+    if isinstance(trial, BackboneTrial):
         return None
-    if not isinstance(reason, str) or not reason.strip():
-        return CheckResult("supported", False, f"supports() returns {reason!r}, expected None or the reason")
-    return CheckResult("supported", False, reason, applicable=False)
+    fault = trial.fault(lambda: options.supported(trial))
+    if fault is not None:
+        return CheckResult("supported", False, fault)
+    return CheckResult("supported", False, trial.obstacle, applicable=False) if trial.obstacle else None
 
 
 def points(trial: ToyTrial | BackboneTrial) -> list[str]:
@@ -156,16 +172,18 @@ def points(trial: ToyTrial | BackboneTrial) -> list[str]:
 
 def examine(point: str, trial: ToyTrial | BackboneTrial) -> CheckResult:
     """Check one point of the contract by name; any exception counts as a failure of this point."""
-    try:
-        with preserved(trial.functions):
-            if isinstance(trial, BackboneTrial):
-                fault = BACKBONE_POINTS[point](trial)
-            elif point in COMPARING and not trial.evaluation.repeats:
-                return CheckResult(point, True, "not checked: evaluation is not repeatable", applicable=False)
-            else:
-                fault = POINTS[point](trial)
-    except RAISED as error:
-        fault = told(error)
+    skipped = False
+
+    def check() -> str | None:
+        nonlocal skipped
+        if isinstance(trial, BackboneTrial):
+            return BACKBONE_POINTS[point](trial)
+        skipped = point in COMPARING and not trial.evaluation.repeats
+        return None if skipped else POINTS[point](trial)
+
+    fault = trial.fault(check)
+    if skipped:
+        return CheckResult(point, True, "not checked: evaluation is not repeatable", applicable=False)
     return CheckResult(point, fault is None, fault or "")
 
 

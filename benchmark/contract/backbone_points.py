@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Block, Site
 from petlir.benchmark.backbones.meta_device import without_memory
-from petlir.benchmark.contract.global_state import functions, global_state
+from petlir.benchmark.contract.settings import global_state
 from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, alive, apart
+from petlir.benchmark.contract.trial import Trial
 from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.grid import methods
 from petlir.benchmark.plugins import find
@@ -24,22 +25,18 @@ MERGED = 1e-4
 """The maximum change in output after folding a LoRA into the weights, as a fraction of the largest output."""
 
 
-class BackboneTrial:
+class BackboneTrial(Trial):
     """A backbone that is built anew for each check.
 
     Args:
         build: function that builds a small network with random weights.
-
-    Attributes:
-        functions: the library functions as they were before the network was built.
     """
 
-    obstacle: str | None = None
-
     def __init__(self, build: Callable[[], Backbone]) -> None:
-        self.functions = functions()
+        super().__init__()
         self.build = build
         self.example = self.network()
+        self.sized_for(self.example)
         self.heads = dict(self.example.heads)
 
     def network(self, seed: int = 1) -> Backbone:

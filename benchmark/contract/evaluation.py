@@ -151,7 +151,7 @@ def _on_threads(trial: ToyTrial, number: int) -> tuple[dict[str, tuple[int, ...]
     if shapes != {name: tuple(tensor.shape) for name, tensor in trial.trained[0].state().items()}:
         return shapes, {}
     adapted = trial.trained[0]
-    return shapes, {"evaluation": trial.output(adapted.backbone), "training": _in_training(trial, adapted)[0]}
+    return shapes, {"evaluation": trial.output(adapted.backbone), "training": in_training(trial, adapted)[0]}
 
 
 def modes_agree(trial: ToyTrial) -> str | None:
@@ -163,21 +163,21 @@ def modes_agree(trial: ToyTrial) -> str | None:
     evaluated = trial.output(adapted.backbone)
     if adapted.trainable() and evaluated.equal(trial.output(trial.adapted().backbone)):
         return "training has no effect in evaluation: the output is the same as before training"
-    output, drawn = _in_training(trial, adapted)
+    output, drawn = in_training(trial, adapted)
     if drawn or adapted.batch_statistics:
         return None
     distance = apart(output, evaluated)
     return None if distance <= CLOSE else f"the outputs in training and evaluation mode differ by {distance:.1e}"
 
 
-@torch.no_grad()
-def _in_training(trial: ToyTrial, adapted: Adapted) -> tuple[Tensor, bool]:
+@torch.enable_grad()  # as in training, since a module can tell the difference
+def in_training(trial: ToyTrial, adapted: Adapted) -> tuple[Tensor, bool]:
     """Return the output in training mode, and whether this forward pass draws random numbers or changes a buffer."""
     with restored(adapted.backbone) as tensors, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         before = torch.get_rng_state()
         adapted.train()
-        output: Tensor = adapted.backbone(trial.images, trial.head)
+        output: Tensor = adapted.backbone(trial.images, trial.head).detach()
         drawn = not torch.get_rng_state().equal(before)
         moved = any(not buffer.equal(tensors[name]) for name, buffer in adapted.backbone.named_buffers())
     return output, drawn or moved

@@ -1,4 +1,4 @@
-"""Random states, settings and functions of this process, which a plugin must leave unchanged."""
+"""Functions of libraries, which a plugin must leave unchanged, and the restoration of what it has changed."""
 
 from __future__ import annotations
 
@@ -7,52 +7,26 @@ import functools
 import math
 import operator
 import os
-import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import torch
 from torch.nn import functional, init
-from torch.nn.modules import module as module_hooks
 
-from petlir.benchmark.containment import without_exit
+from petlir.benchmark.containment import contained
+from petlir.benchmark.contract.settings import SETTINGS
 
 LIBRARIES = (torch, torch.nn, functional, init, torch.fft, torch.linalg, torch.optim, np, np.random)
 STANDARD = (builtins, math, os, random)
-TOOLCHAIN = {"CC", "CXX", "TORCHINDUCTOR_CACHE_DIR"}
-"""Environment variables that torch and its extensions set when they are about to compile."""
 Function = Callable[..., object]
 Place = tuple[ModuleType | type, str]
 """A module or class, and the name of a function in it."""
 Attributes = Mapping[ModuleType | type, Mapping[str, object]]
 """The attributes of modules and classes, by name."""
-
-
-def global_state() -> dict[str, object]:
-    """Return the value of each random state and setting of this process, keyed by a description."""
-    return {
-        "numpy's global random numbers": pickle.dumps(np.random.get_state()),
-        "Python's global random numbers": random.getstate(),
-        "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
-        "torch's default dtype": torch.get_default_dtype(),
-        "torch's default device": str(torch.get_default_device()),
-        "torch's gradient mode": torch.is_grad_enabled(),
-        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
-        "torch's precision of matrix products": torch.get_float32_matmul_precision(),
-        "torch's threads": torch.get_num_threads(),
-        "torch's hooks of all modules": [len(hooks) for hooks in _hooks()],
-        "environment variables": {name: value for name, value in os.environ.items() if name not in TOOLCHAIN},
-        "the current folder": Path.cwd(),
-    }
-
-
-def _hooks() -> list[dict[int, object]]:
-    return [getattr(module_hooks, name) for name in ("_global_forward_hooks", "_global_forward_pre_hooks")]
 
 
 def functions() -> Attributes:
@@ -109,28 +83,17 @@ def spelled(place: Place) -> str:
 
 @contextmanager
 def preserved(known: Attributes) -> Iterator[None]:
-    """Restore random states, settings and replaced functions after the block; keep it from ending the process.
+    """Restore random states, settings and replaced functions after the block, in which the code is contained.
 
     Args:
         known: the functions to restore, from an earlier call of `functions`, because the call is slow.
     """
-    numbers, generator = np.random.get_state(), random.getstate()
-    threads, kind = torch.get_num_threads(), torch.get_default_dtype()
-    environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]
-    with without_exit(), torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
+    restoring = [setting.keep() for setting in SETTINGS.values()]
+    with contained():
         try:
             yield
         finally:
             for (owner, name), value in replaced(known).items():
                 setattr(owner, name, value)
-            for now, then in zip(_hooks(), hooks, strict=True):
-                now.clear()
-                now.update(then)
-            np.random.set_state(numbers)
-            random.setstate(generator)
-            torch.set_num_threads(threads)
-            torch.set_default_dtype(kind)
-            for name in set(os.environ) - set(environment):
-                del os.environ[name]
-            os.environ.update(environment)
-            os.chdir(folder)
+            for restore in restoring:
+                restore()

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import get_args, get_type_hints
 
 from torch import Tensor
@@ -14,13 +14,24 @@ from torch import Tensor
 from petlir.benchmark import grid
 from petlir.benchmark.contract.toy_model import ToyTrial
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.method import Method, Paper, spelled
+from petlir.benchmark.method import Method, Paper, Published, spelled
 from petlir.benchmark.training.adaptation import Adapted
 
 Outcome = tuple[int, Tensor]
 """The number of stored values, and the network's output after training."""
 ROOMS = (8, 32)
 """Larger method sizes for testing options, because at the smallest sizes different fractions round to one number."""
+
+
+def supported(trial: ToyTrial) -> str | None:
+    """Check that `supports` returns None or a reason, and the same answer for equal networks."""
+    network = trial.network()
+    for answer in [trial.obstacle, *(trial.method.supports(network) for _ in range(4))]:
+        if answer is not None and (not isinstance(answer, str) or not answer.strip()):
+            return f"supports() returns {answer!r}, expected None or the reason"
+        if answer != trial.obstacle:
+            return f"supports() gives different answers for the same network: {trial.obstacle!r} and {answer!r}"
+    return None
 
 
 def described(trial: ToyTrial) -> str | None:
@@ -34,6 +45,9 @@ def described(trial: ToyTrial) -> str | None:
         return "the class has no docstring"
     if method.trains and not method.tunes_backbone and not isinstance(method.paper, Paper):
         return "paper is missing"
+    found = method.published(trial.network().name)
+    if not all(isinstance(one, Published) and isinstance(one.method, Method) for one in found):
+        return f"published() returns {found!r}, expected a list of Published"
     return None
 
 
@@ -42,6 +56,9 @@ def frozen_dataclass(trial: ToyTrial) -> str | None:
     kind = type(trial.method)
     if "__dataclass_params__" not in vars(kind):
         return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
+    for field in fields(kind):
+        if field.default_factory is not MISSING and field.default_factory() != field.default_factory():
+            return f"the default of option {field.name} is different each time"
     written = json.dumps(trial.method.options())
     restored = kind(**json.loads(written))
     if restored != trial.method or hash(restored) != hash(trial.method):

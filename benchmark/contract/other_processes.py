@@ -1,12 +1,14 @@
-"""Fingerprints of a method in other processes, in which string hashes and therefore the order of sets differ."""
+"""Fingerprints of a method in other processes: other string hashes, folders, user and time."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +20,12 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from petlir.benchmark.contract import clock
 from petlir.benchmark.contract.toy_model import RATE, ToyTrial
-from petlir.benchmark.errors import told
+from petlir.benchmark.errors import Interruption, told
+from petlir.benchmark.method import Method
 from petlir.benchmark.plugin_modules import PREFIX, load_file
+from petlir.benchmark.training.adaptation import Adapted
 
 HASH_SEEDS = (3, 8, 18)
 """Values of PYTHONHASHSEED for which the hashes of common site and block names differ in order and parity."""
@@ -45,10 +50,8 @@ class Fingerprint:
 def fingerprint(trial: ToyTrial) -> Fingerprint:
     """Return the fingerprint of a trial's method; nothing is trained, since training amplifies rounding errors."""
     adapted = trial.adapted()
-    start = _digest(adapted.state())
-    for name, parameter in adapted.trainable().items():
-        numbers = torch.Generator().manual_seed(crc32(name.encode()))
-        parameter.add_(RATE * torch.randn(parameter.shape, generator=numbers))
+    start = digest_of(adapted.state())
+    disturb(adapted)
     evaluated = trial.output(adapted.backbone)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -56,7 +59,21 @@ def fingerprint(trial: ToyTrial) -> Fingerprint:
         return Fingerprint(start, torch.cat([evaluated, adapted.backbone(trial.images, trial.head)]))
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+@torch.no_grad()
+def disturb(adapted: Adapted) -> None:
+    """Add small numbers to the trainable parameters, the same in every process, because zeros hide effects."""
+    for name, parameter in adapted.trainable().items():
+        numbers = torch.Generator().manual_seed(crc32(name.encode()))
+        parameter.add_(RATE * torch.randn(parameter.shape, generator=numbers))
+
+
+def rebuilt(method: Method) -> Method:
+    """Return the method as built from its options alone."""
+    return type(method)(**method.options())
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Return a digest of tensors with their names, shapes and dtypes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
@@ -65,17 +82,21 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process with a different hash seed that returns fingerprints of methods, and ends when its parent ends."""
+    """A process with another hash seed, folder and time; it returns fingerprints, and ends when its parent ends."""
 
     def __init__(self, hash_seed: int) -> None:
+        folder = tempfile.mkdtemp(prefix="petlir-contract-")
+        changed = {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(_search())}
+        changed |= dict.fromkeys(("HOME", "PWD", "TMPDIR"), folder) | dict.fromkeys(("USER", "LOGNAME"), "somebody")
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
+            cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, **changed},
         )
-        weakref.finalize(self, _end, self._process)
+        weakref.finalize(self, _end, self._process, folder)
 
     def ask(self, request: Pickled) -> None:
         """Send a method to the process."""
@@ -90,11 +111,18 @@ class OtherProcess:
         return found
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _search() -> list[str]:
+    """Return the module search path with absolute folders, because the other processes run in another folder."""
+    return [str(Path(folder).absolute()) for folder in sys.path]
+
+
+def _end(process: subprocess.Popen[bytes], folder: str) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
+    process.kill()  # it may be busy in a plugin's endless loop
     process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache
@@ -118,11 +146,14 @@ def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
     others = _others()
     try:
         for process in others:
-            process.ask((files, sys.path, torch.get_num_threads(), pickled))
+            process.ask((files, _search(), torch.get_num_threads(), pickled))
         return [answer for process in others if (answer := process.answer()) is not None]
     except (EOFError, BrokenPipeError):
         _others.cache_clear()
         return ["it ends the process"]
+    except Interruption:  # answers are outstanding
+        _others.cache_clear()
+        raise
 
 
 def _answer(request: Pickled) -> Fingerprint | str | None:
@@ -136,7 +167,9 @@ def _answer(request: Pickled) -> Fingerprint | str | None:
     except (Exception, SystemExit):  # noqa: BLE001 - the method may be importable only in the first process
         return None
     try:
-        return fingerprint(ToyTrial(method, build, weights, finished))
+        trial = ToyTrial(rebuilt(method), build, weights, finished)
+        trial.adapted(seed=2)  # a network of another seed must not affect the next one
+        return fingerprint(trial)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         return told(error)
 
@@ -155,6 +188,7 @@ def main() -> None:
     """Answer requests until standard input is closed; redirect the output of plugins to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    clock.advance()
     _serve(sys.stdin.buffer, answers)
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.contract.global_state import Attributes, defined_by, functions, global_state, replaced, spelled
-from petlir.benchmark.contract.other_processes import Fingerprint, fingerprint, fingerprints
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.containment import LIMIT, CappedOutput
+from petlir.benchmark.contract.global_state import Attributes, defined_by, functions, replaced, spelled
+from petlir.benchmark.contract.other_processes import (
+    Fingerprint,
+    digest_of,
+    disturb,
+    fingerprint,
+    fingerprints,
+    rebuilt,
+)
+from petlir.benchmark.contract.settings import global_state
 from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outermost, restored
+from petlir.benchmark.method import Method
 
 
 def identity(trial: ToyTrial) -> str | None:
@@ -33,8 +46,8 @@ def mixed_precision(trial: ToyTrial) -> str | None:
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that equal seeds give equal weights and outputs, in this process and in processes with other hash seeds."""
-    again = trial.adapted()
+    """Check that equal seeds give equal weights and outputs, in this process and in other processes."""
+    again = trial.adapted(method=rebuilt(trial.method))
     if not _equal(again.state(), trial.adapted().state()):
         return "two networks with the same seed start with different weights"
     trial.train(again)
@@ -48,7 +61,7 @@ def repeats(trial: ToyTrial) -> str | None:
         if isinstance(other, str):
             return f"in another process: {other}"
         if fault := _differs(here, other, steady=steady):
-            return f"{fault} in another process, where the order of sets and the values of hash() differ"
+            return f"{fault} in another process, where hash(), the order of sets, folders and the time differ"
     return None
 
 
@@ -65,20 +78,45 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def leaves_no_trace(trial: ToyTrial) -> str | None:
     """Check that adapting, training and evaluation leave global random states, settings and functions unchanged."""
-    known = functions()
+    known, printed = functions(), CappedOutput(sys.stderr)
     if patched := defined_by(type(trial.method).__module__, known):
         return f"it replaces {', '.join(patched[:4])}"
-    network = trial.network()
-    before, modules = global_state(), list(network.modules())
+    networks = [trial.network() for _ in range(3)]  # building a network may draw random numbers
+    with redirect_stdout(printed), redirect_stderr(printed):
+        fault = _trace(trial, known, *networks)
+    return f"it prints more than {LIMIT} characters" if printed.full else fault
+
+
+def _trace(trial: ToyTrial, known: Attributes, network: Backbone, one: Backbone, other: Backbone) -> str | None:
+    before, contents = global_state(), _contents(network)
     trial.method.supports(network)
-    if list(network.modules()) != modules:
+    if _contents(network) != contents:
         return "supports() changes the network, which it must leave unchanged"
+    if type(trial.method).adapt_from is Method.adapt_from and _numbers(trial, one, 1).equal(_numbers(trial, other, 2)):
+        return "adapt() sets the seed of torch's global random numbers, so that all seeds give the same numbers"
+    changed = _changed(before, known)
     adapted = trial.put_on(network)
     trial.output(network)
-    changed = _changed(before, known)
+    changed = changed or _changed(before, known)
     trial.train(adapted)
     changed = changed or _changed(before, known)
     return f"it changes {', '.join(changed[:4])}" if changed else None
+
+
+def _numbers(trial: ToyTrial, network: Backbone, seed: int) -> Tensor:
+    """Return the state of torch's global random numbers after `adapt` if it was set from `seed` before."""
+    network.requires_grad_(False)
+    network.head_in_use = trial.head
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        trial.method.adapt(network)
+        return torch.get_rng_state()
+
+
+def _contents(network: nn.Module) -> tuple[list[nn.Module], list[tuple[str, bool]], str]:
+    """Return a network's modules, the names and `requires_grad` of its parameters, and the values of its tensors."""
+    trainable = [(name, parameter.requires_grad) for name, parameter in network.named_parameters()]
+    return list(network.modules()), trainable, digest_of(network.state_dict())
 
 
 def _changed(before: dict[str, object], known: Attributes) -> list[str]:
@@ -88,28 +126,43 @@ def _changed(before: dict[str, object], known: Attributes) -> list[str]:
 
 
 def inputs_stay(trial: ToyTrial) -> str | None:
-    """Check that images, and the features that inserted modules read, are not changed in place."""
-    adapted = trial.adapted()
-    changed: list[str] = []
-    versions: list[list[int]] = []
+    """Check that images, and features that modules read, are not changed in place, except by the frozen network."""
+    network = trial.network()
+    usual = {module for _, module in _overwriting(trial, network, list(network.named_modules()))}
+    adapted = trial.put_on(network)
+    disturb(adapted)
+    inside = {part for _, module in outermost(adapted) for part in module.modules() if part is not module}
+    watched = [(name, module) for name, module in network.named_modules() if module not in usual | inside]
+    changed = _overwriting(trial, network, watched)
+    if "" in dict(changed):
+        return "the images are changed in place"
+    found = [name for name, _ in changed]
+    return f"the inputs of modules are changed in place: {', '.join(found[:4])}" if found else None
+
+
+@torch.no_grad()
+def _overwriting(
+    trial: ToyTrial, network: Backbone, modules: list[tuple[str, nn.Module]]
+) -> list[tuple[str, nn.Module]]:
+    """Return those of the modules, with their names, whose inputs are changed in place during a forward pass."""
+    changed: list[tuple[str, nn.Module]] = []
+    copies: list[list[tuple[Tensor, int, Tensor]]] = []
 
     def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        versions.append([tensor._version for tensor in inputs if isinstance(tensor, Tensor)])
+        copies.append([(one, one._version, one.clone()) for one in inputs if isinstance(one, Tensor)])
 
     def after(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        if versions.pop() != [tensor._version for tensor in inputs if isinstance(tensor, Tensor)]:
-            changed.append(name)
+        if any(one._version != version or not one.equal(copy) for one, version, copy in copies.pop()):
+            changed.append((name, module))
 
     hooks = []
-    for name, module in outermost(adapted):
-        hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(partial(after, name))]
+    for name, module in modules:
+        hooks += [module.register_forward_pre_hook(before, prepend=True)]
+        hooks += [module.register_forward_hook(partial(after, name))]
     try:
-        images = trial.images.clone()
-        with restored(adapted.backbone), torch.no_grad():
-            adapted.backbone(images, trial.head)
+        with restored(network):
+            network(trial.images, trial.head)
     finally:
         for hook in hooks:
             hook.remove()
-    if changed:
-        return f"inserted modules change their inputs in place: {', '.join(changed[:4])}"
-    return None if images.equal(trial.images) else "the images are changed in place"
+    return changed

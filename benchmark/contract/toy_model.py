@@ -18,8 +18,9 @@ from petlir.benchmark.backbones.ipt import IPT
 from petlir.benchmark.backbones.nafnet import NAFNet
 from petlir.benchmark.backbones.restormer import Restormer
 from petlir.benchmark.cell import Cell, Chosen
-from petlir.benchmark.contract.global_state import functions
+from petlir.benchmark.contract.trial import Trial
 from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.training.adaptation import Adapted, adapt
 
@@ -143,7 +144,7 @@ def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
     return Evaluation(torch.cat([first, second]), frozen, other, drift)
 
 
-class ToyTrial:
+class ToyTrial(Trial):
     """A method under test, and a source of networks with equal weights to which the method is applied.
 
     Cells that the method requires are trained for a few steps on synthetic images of each task.
@@ -153,9 +154,6 @@ class ToyTrial:
         build: function that builds a small network.
         weights: the network's weights; by default the weights with which it is built.
         finished: stored tensors of required cells by method, task and seed; missing cells are trained.
-
-    Attributes:
-        functions: the library functions as they were before the method was applied.
     """
 
     def __init__(
@@ -165,9 +163,10 @@ class ToyTrial:
         weights: Stored | None = None,
         finished: Mapping[Finished, Stored] | None = None,
     ) -> None:
-        self.functions = functions()
+        super().__init__()
         self.method, self.build = method, build
         first = build()
+        self.sized_for(first)
         self.weights = weights or {name: tensor.clone() for name, tensor in first.state_dict().items()}
         self.head = min(first.heads, key=lambda name: first.heads[name])
         self.side, self._scale = first.window or 16, first.heads[self.head]
@@ -222,9 +221,13 @@ class ToyTrial:
 
     def _prior(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> PriorResults:
         asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self.side)
-        needs = [] if stored is not None else method.requires(asked)
-        adapters = tuple(self._trained_before(need, seed) for need in needs)
-        heads = (self.head,) * len(method.requires(asked))
+        required = method.requires(asked)
+        if not isinstance(required, list) or not all(isinstance(one, Asked) for one in required):
+            raise PetlirError(f"requires() returns {required!r}, expected a list of cells made with cell.of()")
+        if any(isinstance(one, Asked) and (one.chosen, one.task) == (method, task) for one in required):
+            raise PetlirError("requires() returns the cell itself")
+        adapters = () if stored is not None else tuple(self._trained_before(need, seed) for need in required)
+        heads = (self.head,) * len(required)
         batch = partial(self.batch, seed=seed)
         return PriorResults(adapters, batch, task, self.head, stored, self._validation, heads=heads)
 

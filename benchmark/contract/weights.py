@@ -9,18 +9,27 @@ from itertools import combinations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from petlir.benchmark.contract.toy_model import CLOSE, STEPS, ToyTrial, apart
+from petlir.benchmark.contract.evaluation import in_training
+from petlir.benchmark.contract.toy_model import CLOSE, ROUNDING, STEPS, ToyTrial, apart, restored
 from petlir.benchmark.method import Mergeable
 from petlir.benchmark.training.adaptation import merge
 
 SPARE = 0.05
 """The maximum size of needlessly stored tensors, as a fraction of the size of the trainable parameters."""
+SHIFT = 0.1
+"""The change by which parameters without a gradient are tested for their effect on the output."""
 
 
 def trains(trial: ToyTrial) -> str | None:
     """Check that a method has trainable parameters, before and after training, if and only if it declares `trains`."""
-    names = set(trial.adapted().trainable())
+    fresh = trial.adapted()
+    names, dtype = set(fresh.trainable()), next(trial.network().parameters()).dtype
+    if lazy := [name for name, one in fresh.trainable().items() if is_lazy(one)]:
+        return f"parameters get their shape only in the first forward pass: {', '.join(lazy[:4])}"
+    if odd := [f"{name} in {one.dtype}" for name, one in fresh.trainable().items() if one.dtype != dtype]:
+        return f"trainable parameters have another dtype than the network's {dtype}: {', '.join(odd[:4])}"
     if trial.method.trains != bool(names):
         if names:
             return f"the method declares that it does not train, but {len(names)} tensors are trainable"
@@ -86,7 +95,9 @@ def unfreezes(trial: ToyTrial) -> str | None:
 
 def shares(trial: ToyTrial) -> str | None:
     """Check that a trainable tensor is used in several places only if it is one parameter and `shared` is declared."""
-    network = trial.adapted().backbone
+    network, other = trial.adapted().backbone, trial.adapted().backbone
+    if common := [name for address, name in _trained(network).items() if address in _trained(other)]:
+        return f"two networks share trainable tensors; create new ones in each adapt: {', '.join(common[:4])}"
     places = defaultdict(list)
     for name, parameter in network.named_parameters(remove_duplicate=False):
         if parameter.requires_grad and parameter.numel():
@@ -96,6 +107,12 @@ def shares(trial: ToyTrial) -> str | None:
         return f"one tensor is used in several places, but shared is not declared: {', '.join(several[0][:4])}"
     both = _overlapping(network)
     return f"two tensors use the same memory: {', '.join(both)}; share one parameter instead" if both else None
+
+
+def _trained(network: nn.Module) -> dict[int, str]:
+    """Return the names of the trainable parameters, by the address of their memory."""
+    trained = [(name, one) for name, one in network.named_parameters() if one.requires_grad and one.numel()]
+    return {one.untyped_storage().data_ptr(): name for name, one in trained}
 
 
 def _overlapping(network: nn.Module) -> tuple[str, str] | None:
@@ -121,12 +138,19 @@ def _elements(tensor: Tensor) -> set[int]:
 def gradients(trial: ToyTrial) -> str | None:
     """Check that every trainable parameter receives a gradient, except the parameters in `zero_grad_parameters`."""
     adapted, reached = trial.trained
-    lost = [
-        name
-        for name in adapted.trainable()
-        if name not in reached and not name.endswith(trial.method.zero_grad_parameters())
-    ]
-    return f"parameters without a gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
+    exempt = {name for name in adapted.trainable() if name.endswith(trial.method.zero_grad_parameters())}
+    if lost := [name for name in adapted.trainable() if name not in reached | exempt]:
+        return f"parameters without a gradient in {STEPS} steps: {', '.join(lost[:4])}"
+    if not exempt:
+        return None
+    before = in_training(trial, adapted)[0]
+    with restored(adapted.backbone), torch.no_grad():
+        for name in exempt:
+            adapted.trainable()[name].add_(SHIFT)
+        distance = apart(in_training(trial, adapted)[0], before)
+    if distance <= ROUNDING:
+        return None
+    return f"parameters in zero_grad_parameters() change the output by {distance:.1e}: {', '.join(sorted(exempt)[:4])}"
 
 
 def stored(trial: ToyTrial) -> str | None:
@@ -158,7 +182,9 @@ def merges(trial: ToyTrial) -> str | None:
     before = trial.output(adapted.backbone)
     for module in adapted.backbone.modules():
         if isinstance(module, Mergeable) and callable(module.merged):
-            module.merged()
+            folded = module.merged()
+            if not isinstance(folded, nn.Module):
+                return f"merged() returns {folded!r}, expected a module"
     if not trial.output(adapted.backbone).equal(before):
         return "merged() changes the module that it is called on; it must return another module"
     merge(adapted.backbone)

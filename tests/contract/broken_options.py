@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.method import PriorResults
+from petlir.benchmark.method import PriorResults, Published
 from tests.contract.sound import Beside, Follows, Sound, first
 
 # described
@@ -43,6 +44,15 @@ class Paperless(Sound):
     paper = None
 
 
+@dataclass(frozen=True)
+class KnowsOneBackbone(Sound):
+    """A method whose `published` raises an error for all backbones but one."""
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        return {"ipt": [Published(cls(), "1K")]}[backbone]
+
+
 # frozen dataclass
 
 
@@ -70,6 +80,13 @@ class ChangesItself(Sound):
         super().adapt(backbone)
         nn.init.constant_(first(backbone).layer.get_parameter("weight"), 1e-9 * self.scale)
         object.__setattr__(self, "scale", self.scale + 1)
+
+
+@dataclass(frozen=True)
+class DrawsDefault(Sound):
+    """A method whose default option is drawn."""
+
+    seed: int = field(default_factory=itertools.count(1).__next__)
 
 
 # named in a grid
@@ -142,8 +159,8 @@ class IdleSwitch(Sound):
 
 
 FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
-    "described": [Nameless, Idealess, Undocumented, Paperless],
-    "frozen dataclass": [NoDataclass, NotJson, ChangesItself],
+    "described": [Nameless, Idealess, Undocumented, Paperless, KnowsOneBackbone],
+    "frozen dataclass": [NoDataclass, NotJson, ChangesItself, DrawsDefault],
     "named in a grid": [Unwritable],
     "sizes": [SizeWithoutEffect, SizeZero],
     "options act": [ForgetsTheScale, ForgetsAlpha, ForgetsItsShare, IdleSwitch],

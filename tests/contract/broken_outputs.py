@@ -165,6 +165,13 @@ class DoublesInTraining(Beside):
         return super().forward(features) * (2 if self.training else 1)
 
 
+class DoublesWithGradients(Beside):
+    """An inserted module whose effect is twice as large where gradients are recorded."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * (2 if torch.is_grad_enabled() else 1)
+
+
 # inputs stay
 
 
@@ -175,6 +182,31 @@ class RectifiesInput(Beside):
         with torch.no_grad():
             features.relu_()
         return super().forward(features)
+
+
+class ScalesData(Beside):
+    """An inserted module that, once it is trained, scales its input without autograd noticing."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        output = super().forward(features)
+        features.data.mul_(1 + output.detach().abs().mean())
+        return output
+
+
+@dataclass(frozen=True)
+class ScalesResidual(Sound):
+    """A method that scales the input of a block in place, so that the residual connection changes too."""
+
+    identity = False
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        next(backbone.blocks()).mlp.norm.module.register_forward_pre_hook(self.scale)
+
+    @staticmethod
+    def scale(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        with torch.no_grad():
+            inputs[0].mul_(0.9)
 
 
 @dataclass(frozen=True)
@@ -222,7 +254,7 @@ FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
     "any image size": [OneMapSize, CropsToEven, Double],
     "constant images": [DividesBySpread, RootOfVariance],
     "evaluation repeats": [Counts, RemembersFirst, MovesBuffer, OwnNoise],
-    "training and evaluation agree": [TrainsForNothing, DoublesInTraining],
-    "inputs stay": [RectifiesInput, DarkensImages],
+    "training and evaluation agree": [TrainsForNothing, DoublesInTraining, DoublesWithGradients],
+    "inputs stay": [RectifiesInput, DarkensImages, ScalesData, ScalesResidual],
     "images stay apart": [MixesImages, FirstImageGates, Fails],
 }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import os
 import random
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -76,6 +82,58 @@ class SeededByProcess(Beside):
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.scale = random.Random(os.getpid()).random()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.scale
+
+
+@cache
+def drawn(width: int) -> Tensor:
+    """Return random numbers, which are drawn only once in the process."""
+    return torch.rand(width)
+
+
+class CachesDraw(Beside):
+    """An inserted module whose initial bias depends on the seed of the first network in the process."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.level = nn.Parameter(drawn(block.width).clone())
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.level.mean()
+
+
+@dataclass(frozen=True)
+class DrawsWhenBuilt(Sound):
+    """A method that draws a number, besides its options, when it is built."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "drawn", 1 + os.urandom(1)[0])
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        nn.init.constant_(first(backbone).layer.get_parameter("weight"), 1e-9 * vars(self)["drawn"])
+
+
+class ScalesByFolder(Beside):
+    """An inserted module whose effect depends on the current folder."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.scale = 1 + crc32(os.fsencode(Path.cwd())) % 7
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.scale
+
+
+class ScalesByMonth(Beside):
+    """An inserted module whose effect depends on the month."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.scale = datetime.date.today().month
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * self.scale
@@ -173,8 +231,85 @@ class InsertsWhenAsked(Sound):
         return None
 
 
+@dataclass(frozen=True)
+class RescalesWhenAsked(Sound):
+    """A method whose `supports` changes a weight."""
+
+    def supports(self, backbone: Backbone) -> str | None:
+        next(backbone.blocks()).norms[0].module.get_parameter("weight").data.mul_(0.9)
+        return None
+
+
+@dataclass(frozen=True)
+class HooksGradients(Sound):
+    """A method that registers a hook for the gradients of all modules of the process."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        nn.modules.module.register_module_full_backward_pre_hook(lambda module, outputs: None)
+
+
+@dataclass(frozen=True)
+class Reseeds(Sound):
+    """A method that draws the same initial weights for every seed, because it sets the seed itself."""
+
+    identity = False
+
+    def adapt(self, backbone: Backbone) -> None:
+        torch.manual_seed(3)
+        super().adapt(backbone)
+        nn.init.normal_(first(backbone).layer.get_parameter("weight"))
+
+
+@dataclass(frozen=True)
+class LeavesThread(Sound):
+    """A method that starts threads which outlive `adapt`."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        threading.Timer(2, int).start()
+
+
+@dataclass(frozen=True)
+class StopsGradients(Sound):
+    """A method that leaves the recording of gradients switched off."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        torch.set_grad_enabled(False)
+
+
+@dataclass(frozen=True)
+class ChangesSettings(Sound):
+    """A method that changes settings of libraries."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        np.seterr(all="raise")
+        torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+
+
+@dataclass(frozen=True)
+class Prints(Sound):
+    """A method that prints without end."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        sys.stdout.write("." * 70_000)
+
+
 FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
-    "repeats from a seed": [OwnEntropy, ChoosesByHash, DrawsInSetOrder, Numbered, SeededByProcess],
+    "repeats from a seed": [
+        OwnEntropy,
+        ChoosesByHash,
+        DrawsInSetOrder,
+        Numbered,
+        SeededByProcess,
+        CachesDraw,
+        DrawsWhenBuilt,
+        ScalesByFolder,
+        ScalesByMonth,
+    ],
     "any number of threads": [ScalesByThreads, ScalesByThreadsInTraining, WidensByThreads],
     "leaves no trace": [
         UsesNumpy,
@@ -184,5 +319,12 @@ FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
         HooksEveryModule,
         SetsEnvironment,
         InsertsWhenAsked,
+        RescalesWhenAsked,
+        HooksGradients,
+        Reseeds,
+        StopsGradients,
+        LeavesThread,
+        ChangesSettings,
+        Prints,
     ],
 }

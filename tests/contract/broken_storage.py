@@ -100,6 +100,13 @@ class MergesWrong(Beside):
         return folded
 
 
+class MergesIntoNothing(Beside):
+    """An inserted module whose `merged` returns nothing."""
+
+    def merged(self) -> nn.Module:
+        return None  # type: ignore[return-value]
+
+
 class MergesInPlace(Beside):
     """An inserted module that is emptied when it is merged."""
 
@@ -122,5 +129,5 @@ class ForgetsBias(Beside):
 FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
     "stores its own": [SavesBackbone, FollowsAndSavesBackbone],
     "saves and loads": [Hidden, AsksAgain, LearnsNumber, ForgetsBuffer],
-    "merges exactly": [MergesWrong, MergesInPlace, ForgetsBias],
+    "merges exactly": [MergesWrong, MergesIntoNothing, MergesInPlace, ForgetsBias],
 }

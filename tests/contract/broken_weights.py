@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Block
+from petlir.benchmark.layers.pointwise import on_maps
 from tests.contract.sound import Beside, Sound, first
 
 # trains what it says
@@ -48,6 +49,25 @@ class GrowsLater(Beside):
         return super().forward(features) * self.late
 
 
+class Lazy(Beside):
+    """An inserted module whose weight gets its shape in the first forward pass."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.layer = nn.LazyConv2d(block.width, 1) if on_maps(block) else nn.LazyLinear(block.width)
+
+
+class Complex(Beside):
+    """An inserted module with complex factors, each of which counts as one parameter but holds two numbers."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.factor = nn.Parameter(torch.ones(1, dtype=torch.complex64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (super().forward(features) * self.factor).real.to(features.dtype)
+
+
 # gradients reach all
 
 
@@ -57,6 +77,27 @@ class Unused(Beside):
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.unused = nn.Parameter(torch.zeros(3))
+
+
+class Detaches(Beside):
+    """An inserted module with a gate that is detached."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.gate = nn.Parameter(torch.ones(1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.gate.detach()
+
+
+@dataclass(frozen=True)
+class ExemptsAll(Sound):
+    """A method that declares that no parameter has a gradient, although its gates have an effect."""
+
+    module = Detaches
+
+    def zero_grad_parameters(self) -> tuple[str, ...]:
+        return ("",)
 
 
 # frozen weights stay
@@ -181,10 +222,31 @@ class BufferOnWeight(Sound):
         module.copy = nn.Buffer(module.layer.get_parameter("bias").detach())
 
 
+LAYERS: dict[str, nn.Module] = {}
+
+
+@dataclass(frozen=True)
+class SharedByNetworks(Sound):
+    """A method that inserts the same layers into every network."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        for block in backbone.blocks():
+            module = block.mlp.hooks.get_submodule("beside.0")
+            module.layer = LAYERS.setdefault(block.name, module.get_submodule("layer"))
+
+
 FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
-    "trains what it says": [Nothing, Baseline, UnfreezesLater, GrowsLater],
-    "gradients reach all": [Unused],
+    "trains what it says": [Nothing, Baseline, UnfreezesLater, GrowsLater, Lazy, Complex],
+    "gradients reach all": [Unused, ExemptsAll],
     "frozen weights stay": [ScalesFrozen, Drifts, MovesNorm],
     "unfreezes what it says": [Leaks, UnfreezesNothing],
-    "shares what it says": [SharesModule, SharesTensor, SharesMemory, OverlappingViews, BufferOnWeight],
+    "shares what it says": [
+        SharesModule,
+        SharesTensor,
+        SharesMemory,
+        OverlappingViews,
+        BufferOnWeight,
+        SharedByNetworks,
+    ],
 }

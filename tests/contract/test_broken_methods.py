@@ -23,6 +23,7 @@ DECLARED = {
 """Points that do not depend on the forward pass."""
 ALSO = {
     "ChangesItself": {"repeats from a seed"},
+    "DrawsDefault": {"options act"},
     "Fails": set(POINTS) - DECLARED,
     "LearnsNumber": {"repeats from a seed"},
     "MovesBuffer": {"repeats from a seed"},
@@ -32,8 +33,9 @@ ALSO = {
     "RemembersFirst": {"training and evaluation agree"},
 }
 """Further points that a fault breaks inevitably."""
-FURTHER = {"RectifiesInput", "UnfreezesLater", "GrowsLater"}
-"""Faults that break many points: autograd refuses the first one, and the others change the set of trained tensors."""
+FURTHER = {"RectifiesInput", "UnfreezesLater", "GrowsLater", "Lazy", "SharedByNetworks"}
+"""Faults that break many points: autograd refuses the first one, and the others change the set of trained tensors or
+share them with other networks."""
 
 
 def test_every_point_has_a_method_that_breaks_it():

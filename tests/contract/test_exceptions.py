@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +13,8 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.contract import POINTS, examine, findings
 from petlir.benchmark.contract.global_state import defined_by, functions, preserved, replaced
 from petlir.benchmark.contract.toy_model import ToyTrial, tiny
+from petlir.benchmark.contract.trial import LIMIT
+from petlir.benchmark.signals import Interrupted
 from tests.contract.sound import Sound, first
 from tests.helpers.engine import command
 
@@ -34,6 +37,9 @@ class Exits(Method):
     def adapt(self, backbone):
         {adapt}
 '''
+ODD = "class Odd(BaseException): ..."
+MUTE = "class Mute(Exception):\n    def __str__(self): raise ValueError"
+FLIP = "import itertools; ANSWERS = itertools.cycle([None, 'no'])"
 EXIT = "raise SystemExit(0)"
 
 
@@ -49,14 +55,58 @@ EXIT = "raise SystemExit(0)"
         (1, {"before": "from posix import _exit", "adapt": "_exit(0)"}, "trains what it says: SystemExit: os._exit(0)"),
         (2, {"before": "import os; os._exit(0)"}, "raised SystemExit: os._exit(0)"),
         (1, {"before": "class Odd(Exception): ...", "adapt": "raise Odd('so')"}, "trains what it says: Odd: so"),
+        (1, {"before": ODD, "adapt": "raise Odd('so')"}, "trains what it says: Odd: so"),
+        (1, {"before": ODD, "inside": "def supports(self, backbone): raise Odd('so')"}, "supported: Odd: so"),
+        (2, {"before": ODD, "inside": "def __post_init__(self): raise Odd('so')"}, "cannot be built: Odd: so"),
+        (1, {"adapt": "raise KeyboardInterrupt"}, "trains what it says: KeyboardInterrupt: no message"),
+        (1, {"adapt": "raise GeneratorExit"}, "trains what it says: GeneratorExit: no message"),
+        (2, {"before": "raise GeneratorExit"}, "cannot be imported: GeneratorExit"),
+        (1, {"before": MUTE, "adapt": "raise Mute"}, "trains what it says: Mute: no message"),
+        (1, {"before": FLIP, "inside": "def supports(self, backbone): return next(ANSWERS)"}, "None and 'no'"),
+        (1, {"inside": "def requires(self, cell): return None"}, "requires() returns None, expected a list of cells"),
+        (1, {"inside": "def requires(self, cell): return [cell.of(self)]"}, "requires() returns the cell itself"),
+        (2, {"before": "import torch; torch.manual_seed(3)"}, "changes torch's global random numbers"),
+        (2, {"before": "import math; math.sin = math.cos"}, "exits.py changes math.sin"),
     ],
 )
 def test_a_plugin_that_exits_fails(code, parts, said, tmp_path, capsys):
     file = tmp_path / "exits.py"
     file.write_text(SOURCE.format(**{"before": "", "inside": "", "adapt": "pass"} | parts))
-    found, out, err = command(capsys, "contract", f"{file}:Exits", "-b", "ipt")
+    with preserved(functions()):
+        found, out, err = command(capsys, "contract", f"{file}:Exits", "-b", "ipt")
     assert found == code
     assert said in out + err
+
+
+@dataclass(frozen=True)
+class Loops(Sound):
+    """A method that never ends."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        while True:
+            pass
+
+
+def test_a_method_that_never_ends_fails_and_is_not_run_again():
+    endless = ToyTrial(Loops(), tiny)
+    assert endless.limit == LIMIT, "the limit of a network of less than a million weights"
+    endless.limit = 0.1
+    assert examine("trains what it says", endless).detail == "not finished after 0.1 seconds"
+    assert examine("merges exactly", endless).detail == "not checked: an earlier check was not finished in time"
+
+
+def test_the_user_can_interrupt_a_check():
+    interrupts = ToyTrial(Interrupts(), tiny)
+    with pytest.raises(Interrupted):
+        examine("trains what it says", interrupts)
+
+
+@dataclass(frozen=True)
+class Interrupts(Sound):
+    """A method during which the user presses Ctrl-C."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        signal.raise_signal(signal.SIGINT)
 
 
 @dataclass(frozen=True)
