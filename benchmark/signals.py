@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,11 +59,13 @@ class TimeUp(Interruption):
     """The expiry of a time limit, raised inside the code that is running when the time has elapsed."""
 
 
-def importing(frame: FrameType | None) -> bool:
-    """Return whether a frame belongs to an import; interrupting it would leave the module half initialised."""
-    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+def _importing(frame: FrameType | None, caller: FrameType) -> bool:
+    """Return whether `frame` belongs to an import inside `caller`, whose interruption would leave it half done."""
+    while frame is not None and frame is not caller:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
         frame = frame.f_back
-    return frame is not None
+    return False
 
 
 @contextmanager
@@ -71,9 +74,10 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     If a module is being imported at that moment, the exception is raised after the import.
     """
+    caller = sys._getframe(2)  # of the `with` block, below `contextlib`
 
     def end(number: int, frame: FrameType | None) -> None:
-        if importing(frame):
+        if _importing(frame, caller):
             signal.setitimer(signal.ITIMER_REAL, RETRY)
         else:
             raise TimeUp

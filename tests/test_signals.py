@@ -23,3 +23,16 @@ def test_an_import_is_finished_first(tmp_path, monkeypatch):
         while True:
             time.sleep(0.001)
     assert sys.modules.pop("slow_to_import").LAST == slow_to_import.LAST == 1
+
+
+def test_a_limit_inside_an_import_ends_too(tmp_path, monkeypatch):
+    lines = (
+        "import time",
+        "from petlir.benchmark.signals import time_limit",
+        "with time_limit(0.01):",
+        "    time.sleep(5)",
+    )
+    (tmp_path / "limited.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TimeUp):
+        import limited  # type: ignore[import-not-found]  # noqa: F401
