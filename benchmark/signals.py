@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -38,20 +38,27 @@ class Deferred:
 
 
 @contextmanager
+def _handled(number: signal.Signals, handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle a signal inside the `with` block; only effective in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
 def deferred() -> Iterator[Deferred]:
     """Defer SIGTERM: inside the `with` block, the signal is only recorded; the process exits when the block ends.
 
     Signals are delivered only to the main thread; in another thread, `deferred` has no effect.
     """
     found = Deferred()
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(signal.SIGTERM, lambda number, _: found.numbers.append(number)):
         yield found
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, _: found.numbers.append(number))
-    try:
-        yield found
-    finally:
-        signal.signal(signal.SIGTERM, before)
     found.heed()
 
 
@@ -105,25 +112,13 @@ def interrupted_by_user() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Interrupted
 
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with _handled(signal.SIGINT, end) if usual else nullcontext():
         yield
-        return
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def terminated_as_exit() -> Iterator[None]:
     """Let SIGTERM unwind the stack as Ctrl-C does, so that workers are stopped; only effective in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(signal.SIGTERM, leave):
         yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
