@@ -1,8 +1,8 @@
 """Normalised source code: a text that depends only on what the code computes, and is the same on Python 3.11 to 3.14.
 
-Imports, docstrings, bare strings, comments, annotations and a class's `paper` (its citation) are removed. The
-annotation of a class field is reduced to what `dataclass` reads from it: a plain field, `ClassVar`, `InitVar` or
-`KW_ONLY`.
+Imports, docstrings, bare strings, comments, annotations, the wording of raised errors, and a class's `paper` and `idea`
+(its citation and description) are removed. The annotation of a class field is reduced to what `dataclass` reads from
+it: a plain field, `ClassVar`, `InitVar` or `KW_ONLY`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 LEFT_OUT = frozenset({"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"})
 """Fields of syntax nodes that do not affect what the code computes, or that some versions of Python lack."""
 MARKERS = ("ClassVar", "InitVar", "KW_ONLY")
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+DESCRIPTIONS = ("paper", "idea")
+"""Class attributes that describe the class and affect no result."""
 
 
 def digest(source: str | bytes) -> str:
@@ -47,8 +48,10 @@ def _statements(body: list[ast.stmt], *, in_class: bool) -> Iterator[str]:
                 continue
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 continue
-            case ast.Assign(targets=[ast.Name(id="paper")]) if in_class:
+            case ast.Assign(targets=[ast.Name(id=name)]) if in_class and name in DESCRIPTIONS:
                 continue
+            case ast.Raise():
+                yield _text(_Unworded().visit(statement))
             case ast.AnnAssign() if in_class:
                 yield f"(Field {_text(statement.target)} {_marker(statement.annotation)} {_text(statement.value)})"
             case ast.AnnAssign(value=None):
@@ -57,6 +60,16 @@ def _statements(body: list[ast.stmt], *, in_class: bool) -> Iterator[str]:
                 yield f"(Assign targets=[{_text(statement.target)}] value={_text(statement.value)})"
             case _:
                 yield _text(statement)
+
+
+class _Unworded(ast.NodeTransformer):
+    """Empties the strings of a statement that raises an error: a reworded message affects no result."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        return ast.Constant("")
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return ast.Constant("") if isinstance(node.value, str) else node
 
 
 def _marker(annotation: ast.expr) -> str:
