@@ -19,12 +19,12 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.benchmark.training.loop import Batch, loss_of, split
 from petlir.benchmark.weights.loading import digest
-from tests.helpers.engine import interrupt, results
+from tests.helpers.engine import interrupt, restore_batches, results
 from tests.helpers.samples import finished_in
 
 
 @pytest.fixture
-def memory(monkeypatch):
+def memory(lab, monkeypatch):
     """Return a function that sets how many crops fit into memory and returns the list of batch sizes tried."""
 
     def holds(most: int) -> list[int]:
@@ -39,6 +39,7 @@ def memory(monkeypatch):
         monkeypatch.setattr(loop, "loss_of", loss)
         return tried
 
+    restore_batches(monkeypatch)
     return holds
 
 

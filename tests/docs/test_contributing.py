@@ -37,7 +37,7 @@ BLOCK = {name: re.compile(rf"```{name}\n(.*?)```", re.DOTALL) for name in ("pyth
 
 
 def example(language: str, mark: str) -> str:
-    """Return the only code block of a language that contains `mark`."""
+    """Among the code blocks of a language, return the only one that contains `mark`."""
     (code,) = (code for code in BLOCK[language].findall(GUIDE.read_text(encoding="utf-8")) if mark in code)
     return str(code)
 
@@ -209,9 +209,6 @@ def test_the_example_task_degrades_a_folder_as_the_guide_says(fog, tmp_path, cap
 
 
 def test_the_example_task_runs_as_the_guide_says(lab, fog, tmp_path):
-    degraded, clean = lab.context(plugin_files=(str(fog),)).training("fog", "demo", 0)[0]
-    assert degraded.shape == clean.shape == (256, 256, 3)
-    assert (degraded != clean).any()
     asked = request_from_grid(
         "demo", [fog], None, True, "float32",
         backbones="nafnet-nano", methods="frozen", tasks="fog[fog=slight,dense]",

@@ -32,16 +32,20 @@ from petlir.benchmark.runs.planning.request import Request, request_from_grid
 from petlir.benchmark.runs.runner import Outcome
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.store import Store
+from petlir.benchmark.track import DEMO, TRACKS
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
 SETS = {
     "small-train": (3, 96, 100),
-    "small-validation": (2, 96, 96),
+    "small-validation": (2, 64, 60),
     "small-test": (2, 56, 64),
     "small-test-x2": (2, 96, 100),
 }
 """The plugin's image sets: number, height and width of the images; enlarging tasks need at least 96×96 pixels."""
+
+BATCH = 2
+"""Crops per training step in the laboratory, half as many as in the demo track."""
 
 
 def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -92,7 +96,7 @@ class Inline:
 
 
 class Silent:
-    """A replacement of the MLflow mirror that stores nothing."""
+    """A stand-in for the MLflow mirror; it stores nothing."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -133,6 +137,11 @@ class Lab:
         return replace(self.request().context, **changes)
 
 
+def restore_batches(patch: pytest.MonkeyPatch) -> None:
+    """Give the laboratory the demo track's own batch size, which processes started by tests use."""
+    patch.setitem(TRACKS, "demo", DEMO)
+
+
 @contextmanager
 def laboratory(images: Path) -> Iterator[Lab]:
     """Set up the engine in this process, on small images, without MLflow."""
@@ -142,6 +151,7 @@ def laboratory(images: Path) -> Iterator[Lab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "_executor", lambda *_, **__: executor)
         patch.setattr(runner, "Mirror", Silent)
+        patch.setitem(TRACKS, "demo", replace(DEMO, batch_size=BATCH))
         patch.setattr(evaluate, "seconds_per_megapixel", lambda *_: 1.0)  # timing takes as long as training does here
         patch.delenv("PETLIR_WEIGHTS", raising=False)
         yield Lab(images, executor)

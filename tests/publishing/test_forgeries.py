@@ -19,6 +19,7 @@ from petlir.benchmark.publishing.levels import adopt, origins
 from petlir.benchmark.publishing.verify import Check, verify
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from tests.helpers import forging
+from tests.helpers.engine import BATCH
 from tests.helpers.forging import cell_of, score_of, verdicts
 
 Record = dict[str, Any]
@@ -38,7 +39,7 @@ def another_budget(folder: Path) -> None:
     cell = forging.cell_in(folder)
     forging.edit(cell, cell_of(steps=100))
     forging.edit(cell, lambda record: record["curve"].clear())
-    forging.rekey(folder, cell, {"budget": "100 × 4 × 48"})
+    forging.rekey(folder, cell, {"budget": f"100 × {BATCH} × 48"})
 
 
 def tuned_without_trials(folder: Path) -> None:
@@ -190,7 +191,7 @@ def test_the_untrained_counts_once(lab, tmp_path):
     forging.edit(cell, cell_of(seed=1))
     forging.rekey(tmp_path / "store", cell, {"seed": "1"})
     (found,) = verify(tmp_path / "store", Check(lab.context(), "cpu", 1, 0, random.Random(0)))
-    assert (found.level, "expected 0, since nothing is trained" in found.why) == ("", True), found.why
+    assert (found.level, "expected 0, since it trains nothing" in found.why) == ("", True), found.why
 
 
 def test_no_images_no_level(lab):

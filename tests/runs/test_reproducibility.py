@@ -16,7 +16,7 @@ from petlir.benchmark.cells.job import Job
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
-from tests.helpers.engine import PLUGIN, laboratory, results, spawned
+from tests.helpers.engine import PLUGIN, laboratory, restore_batches, results, spawned
 from tests.helpers.samples import finished_in
 
 GRID = ["-m", "lora", "-t", "tiny", "--steps", "4", "--regime", "paper", "--workers", "1", "--no-report"]
@@ -44,7 +44,8 @@ def digests(store: Path) -> dict[tuple[str, int], Any]:
 def first(small_images, tmp_path_factory):
     """Run the grid in this process, with the default instruction set of this CPU, and return its store."""
     store = tmp_path_factory.mktemp("first") / "store"
-    with laboratory(small_images) as lab:
+    with laboratory(small_images) as lab, pytest.MonkeyPatch.context() as patch:
+        restore_batches(patch)
         lab.run(store, steps=4)
     return store
 

@@ -16,7 +16,7 @@ from petlir.benchmark.executors import Event
 from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
-from tests.helpers.engine import PLUGIN, ROOT, Lab, interrupt, results
+from tests.helpers.engine import PLUGIN, ROOT, Lab, interrupt, restore_batches, results
 from tests.helpers.samples import finished_in
 
 DRIVER = """
@@ -141,8 +141,9 @@ def drive(
     return subprocess.Popen(command, env=environment, stdout=out, stderr=silent, start_new_session=True)
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path, monkeypatch):
     """SIGKILL hits the whole process group while the second cell trains; then the same command runs again."""
+    restore_batches(monkeypatch)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with drive(lab, tmp_path / "run.py", killed) as process:
         deadline = time.monotonic() + 120
@@ -161,8 +162,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
 
 
 @pytest.mark.long
-def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
+def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path, monkeypatch):
     """Both runners get the same cells, one of which requires another; this process joins during the first cell."""
+    restore_batches(monkeypatch)
     methods = "frozen,lora,bitfit,follower,elsewhere"
     shared, alone = tmp_path / "shared", tmp_path / "alone"
     with drive(lab, tmp_path / "run.py", shared, methods, 2) as other:
