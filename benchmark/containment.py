@@ -27,15 +27,15 @@ class CappedOutput(io.TextIOBase):
 
     @property
     def full(self) -> bool:
-        """True if no further output is forwarded."""
-        return self._left <= 0
+        """True if output was discarded."""
+        return self._left < 0
 
     def write(self, text: str) -> int:
         """Forward as much of the text as `LIMIT` allows."""
-        if self._left > 0:
+        if self._left >= 0:
             self._target.write(text[: self._left])
             self._left -= len(text)
-            if self._left <= 0:
+            if self._left < 0:
                 self._target.write(f"\npetlir: more than {LIMIT} characters were printed; the rest is discarded\n")
         return len(text)
 

@@ -29,7 +29,7 @@ class PetlirError(Exception):
         The message may quote a file's name or content.
         """
         text = super().__str__()
-        return one_line(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+        return one_line(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
 
 
 class Unwritable(PetlirError):

@@ -115,7 +115,7 @@ def working(store: Store) -> list[Row]:
     """Return the cells in progress, each with its process, its progress and whether the process is alive."""
     return [
         {
-            "state": "running" if one.alive else "dead",
+            "state": "running" if one.alive else "abandoned",
             "cell": one.title,
             "by": f"{one.process.host}:{one.process.pid}",
             "since": one.since,

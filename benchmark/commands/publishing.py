@@ -217,12 +217,14 @@ def sync(
     if not records and not missed:
         raise PetlirError(f"store {store} holds no records; there is nothing to mirror")
     tracker = Tracker(mlflow_uri or default_uri(store), store)
+    mirrored = len(records)
     for record in records:
         try:
             tracker.mirror(record)
         except NotTaken as error:
             missed.append(str(error))
+            mirrored -= 1
     for line in missed:
         echo(f"petlir: {one_line(line)}", err=True)
-    echo(f"{len(records) - len(missed)} records are in {tracker.uri}")
+    echo(f"{counted(mirrored, 'record')} in {tracker.uri}")
     return 1 if missed else 0

@@ -247,7 +247,8 @@ def executor(work: str, store: Path | None, address: str, device: str) -> RayExe
     _connect(address)
     memory = 0 if device == "cpu" else _gpu_memory()
     if device == "cuda" and not memory:
-        raise PetlirError(f"the Ray cluster {address or 'here'} has no GPU; expected a GPU, or --device cpu")
+        place = address or os.environ.get("RAY_ADDRESS") or "here"
+        raise PetlirError(f"the Ray cluster {place} has no GPU; expected a GPU, or --device cpu")
     setting = {name: value for name, value in os.environ.items() if name.startswith("PETLIR_")}
     return RayExecutor(RayProgram(work, "cuda" if memory else "cpu", store, setting), memory)
 
@@ -264,7 +265,7 @@ def _connect(address: str) -> None:
             ray.init(address=where, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        told = f"the Ray cluster {where} does not answer ({line})" if colon else "no Ray cluster runs here"
+        told = f"the Ray cluster {where} does not answer ({line})" if colon else "no Ray cluster is running here"
         raise PetlirError(f"{told}; {START}") from error
 
 

@@ -40,7 +40,7 @@ def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
     remaining = tuple(name for name in known if name not in left_out)
     if not remaining:
         raise PetlirError(
-            f"--without leaves out every part of the recipe {recipe.name}; expected to keep at least one part"
+            f"--without leaves out every part of the recipe {recipe.name}; expected at least one part to remain"
         )
     return remaining
 
@@ -49,10 +49,12 @@ def all_but(only: str, recipe: str, network: Backbone) -> str:
     """Return the heads or degradations that a recipe leaves out to keep only those in `only`, joined by commas.
 
     Raises:
-        PetlirError: the recipe does not fit the network, or a name is unknown.
+        PetlirError: the recipe does not fit the network, `only` holds no name, or a name is unknown.
     """
     known = KINDS[recipe].learns(network)
     wanted = [name.strip() for name in only.split(",") if name.strip()]
+    if not wanted:
+        raise PetlirError(f"--only {only!r} names nothing; expected some of {', '.join(known)}")
     if strangers := [name for name in wanted if name not in known]:
         raise unknown(f"head or degradation of the recipe {recipe}", strangers[0], known)
     return ",".join(name for name in known if name not in wanted)

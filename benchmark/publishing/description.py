@@ -55,8 +55,10 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
         smoke = any(need.smoke for need in needs)
     check_same({"smoke": record.smoke}, {"smoke": smoke})
     if (parts := cell.accumulation) is not None:
-        if not 2 <= parts.parts <= cell.batch_size or not cell.steps:
-            raise Tampered(f"accumulation: batches of {cell.batch_size} crops cannot be split into {parts.parts} parts")
+        if not cell.steps:
+            raise Tampered("accumulation: nothing was trained, so no batch was split")
+        if not 2 <= parts.parts <= cell.batch_size:
+            raise Tampered(f"accumulation: invalid number of parts {parts.parts} for the batch size {cell.batch_size}")
         check_same(vars(parts), {"batch_statistics": model.adapted.batch_statistics})
     _check_curve(record)
     _check_overlap(record, model, context)
@@ -102,7 +104,7 @@ def _check_curve(record: Done) -> None:
 
 
 def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
-    """Require each overlap of image sets found here once; others only of sets whose images are not all installed."""
+    """Require each overlap found here exactly once; accept others only for image sets that cannot be compared here."""
     asked = model.cell, context.plugins, model.card, context.root
     found = [RecordedOverlap.model_validate(one) for one in recorded(overlaps_of(*asked))]
     said = {_place(one): one.images for one in record.overlap or ()}

@@ -31,9 +31,9 @@ def _lines(record: Record) -> Iterator[str]:
     yield ""
     yield from _scores(record.tables)
     yield ""
-    yield f"Trained with the weights of {cell.backbone}, sha256 {_weights(record)}…{_provenance(record)}; usage:"
-    yield ""
-    yield "    petlir restore IN OUT --adapter CELL_FOLDER"
+    yield f"Pre-trained weights of {cell.backbone}: sha256 {_weights(record)}…{_provenance(record)}."
+    if cell.regime != "none":
+        yield from ("", "Usage:", "", "    petlir restore IN OUT --adapter CELL_FOLDER")
 
 
 def _training(cell: RecordedCell, costs: RecordedCosts) -> str:
@@ -42,7 +42,7 @@ def _training(cell: RecordedCell, costs: RecordedCosts) -> str:
     return (
         f"{costs.trainable:,} of {costs.total:,} parameters trained, {cell.steps} steps of "
         f"{cell.batch_size} crops of {cell.patch}×{cell.patch}, AdamW at {cell.learning_rate:g} "
-        f"({cell.regime}), seed {cell.seed}; {cell.task} is {cell.transfer} in pre-training."
+        f"({cell.regime}), seed {cell.seed}; {cell.task} in pre-training: {cell.transfer}."
     )
 
 

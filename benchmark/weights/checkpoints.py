@@ -39,12 +39,17 @@ DAMAGE = (
 MISFITS = (PetlirError, RuntimeError, ValueError)
 """Exceptions that a backbone raises for weights of another network."""
 
+LATE = "diffusion"
+"""The family of networks that is compared with a checkpoint only if no other network is similar: building its networks
+imports a library, which takes seconds.
+"""
+
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read the weights in a file into CPU memory; wrappers of the state dict and prefixes of its keys are removed.
 
     Raises:
-        PetlirError: the file is missing, truncated, damaged, contains anything but weights, or is not a checkpoint.
+        PetlirError: the file is missing, truncated or damaged, contains anything but weights, or is not a checkpoint.
     """
     try:
         with path.open("rb") as file:
@@ -94,22 +99,38 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
     with the state dict, if this network shares at least half of them.
     """
     shapes = {key: tensor.to("meta") for key, tensor in state.items()}
-    families, networks = _known()
+    found = _alike(shapes, *_known(late=False))
+    if found is None:
+        found = _alike(shapes, *_known(late=True))
+    return found or []
+
+
+def _alike(
+    shapes: Mapping[str, Tensor], families: Mapping[str, ModuleType], networks: Mapping[str, Backbone]
+) -> list[str] | None:
+    """Return the networks that accept these shapes; None if no network shares half of its keys with them."""
     fitting = [name for name, network in networks.items() if _takes(network, shapes)]
     if fitting:  # keep a family's last fitting name: published networks are listed after those of free size
         return list({families[name]: name for name in fitting}.values())
-    share, nearest = max((_share(network, shapes), name) for name, network in networks.items())
+    share, nearest = max(((_share(network, shapes), name) for name, network in networks.items()), default=(0, ""))
+    if share < 0.5:
+        return None
     return [
         f"{nearest} built with {', '.join(f'{key}={value!r}' for key, value in options.items())}"
         for options in vars(families[nearest]).get("VARIANTS", ())
-        if share >= 0.5 and _takes(_skeleton(families[nearest], nearest, options), shapes)
+        if _takes(_skeleton(families[nearest], nearest, options), shapes)
     ]
 
 
 @cache
-def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
-    """Return the module of each built-in backbone, and each backbone with tensor shapes but without values."""
-    families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
+def _known(*, late: bool) -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
+    """Return the module of each built-in backbone, and each backbone with tensor shapes but without values.
+
+    Args:
+        late: whether to return the networks of `LATE`, or all others.
+    """
+    modules = [module for module in backbones.modules() if (module.__name__.rpartition(".")[2] == LATE) == late]
+    families = {name: module for module in modules for name in vars(module).get("BACKBONES", {})}
     networks: dict[str, Backbone] = {}
     for name, module in families.items():
         with suppress(PetlirError):  # raised if a package that the network needs is not installed

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, RevisionEntry, code_digest, read, relative
@@ -73,6 +73,8 @@ def add(file: str, name: str = "") -> str:
         raise PetlirError(f"{file} is already in the table, as {known[file].name}")
     if not (PACKAGE / file).is_file():
         raise PetlirError(f"{file} does not exist; expected a path relative to the package, e.g. methods/lora.py")
+    if name and name not in {entry.name for entry in known.values()}:
+        raise unknown("name in the table of revisions", name, {entry.name for entry in known.values()})
     chosen = name or file.removesuffix(".py").replace("/", ".")
     revision = next((entry.revision for entry in known.values() if entry.name == chosen), 1)
     known[file] = RevisionEntry(chosen, revision, code_digest(PACKAGE / file))
@@ -93,9 +95,9 @@ def move(file: str) -> str:
 
 def drop(file: str) -> str:
     """Remove the entry of a deleted file from the table; return a line about the change."""
-    entry = _entry(file)
+    _entry(file)  # raises if the file is not in the table
     table.write({other: kept for other, kept in read().items() if other != file})
-    return f"{entry.name} is no longer in the table"
+    return f"{file} is no longer in the table"
 
 
 def _moved_from(path: Path) -> str | None:

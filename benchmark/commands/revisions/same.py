@@ -13,7 +13,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.revisions import normalised
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, engine_files, read
@@ -71,7 +71,7 @@ def _prove(names: str, grid: Grid, commit: str) -> str:
     if largest > TOLERANCE:
         raise PetlirError(f"{names}: different results; {place} differs by {largest:.2g}; increment the revision")
     return (
-        f"{names}: {cells} cells trained for two steps agree with commit {commit[:12]}; "
+        f"{names}: results of {counted(cells, 'cell')} trained for two steps agree with commit {commit[:12]}; "
         f"largest difference {largest:.2g}"
     )
 
@@ -110,7 +110,7 @@ def commit_of(file: str) -> str:
 
 
 def compared(before: Path, after: Path) -> tuple[int, float, str]:
-    """Return the number of cells that two stores share, and the size and place of the largest difference in results."""
+    """Return the number of compared cells, and the size and place of the largest difference between their results."""
     cells, largest, place = 0, 0.0, ""
     newer = {_cell(path): path.parent for path in after.rglob("record.json")}
     for path in before.rglob("record.json"):
@@ -161,7 +161,8 @@ def _train(tree: Path, grid: Grid, store: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, env=environment, cwd=store.parent, capture_output=True, text=True, check=False)
     if ended.returncode not in (0, 1):  # code 1: a cell failed, which the comparison reports
-        raise PetlirError(f"training with the code in {tree} failed: {ended.stderr.strip().splitlines()[-1:]}")
+        last = "".join(ended.stderr.strip().splitlines()[-1:])
+        raise PetlirError(f"training with the code in {tree} failed: {last}")
 
 
 def _git(*arguments: str, missing: str | None = None) -> str:

@@ -83,10 +83,13 @@ def compare(test: str, holder: str, root: Path | None) -> SetComparison:
     Raises:
         PetlirError: an image cannot be read.
     """
-    try:
-        one, other = image_set(test), image_set(holder)
-    except PetlirError:  # weights may be pre-trained on sets outside the catalogue
-        return SetComparison(test, holder, _published(test, holder), f"{holder} is not in the catalogue")
+    listed = []
+    for name in (test, holder):
+        try:
+            listed.append(image_set(name))
+        except PetlirError:  # weights may be pre-trained on sets outside the catalogue
+            return SetComparison(test, holder, _published(test, holder), f"{name} is not in the catalogue")
+    one, other = listed
     test, holder = one.name, other.name
     if test == holder:
         return SetComparison(test, holder, (Overlap(test, holder, "images", None, "it is the test set itself"),))

@@ -123,7 +123,8 @@ class Planner:
         """Return the number of trainable parameters of a method on a backbone."""
         with without_memory():
             fresh = self.plugins.build(backbone)
-            return count(adapt(fresh, method, list(fresh.heads)[-1], 0).backbone).trainable
+            adapted = adapt(fresh, method, list(fresh.heads)[-1], 0)
+        return count(adapted.backbone).trainable
 
     def _resize(self, backbone: str, method: Method, size: str) -> Method:
         total = count(self.network(backbone)).total
