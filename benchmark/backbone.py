@@ -218,7 +218,7 @@ class Backbone(nn.Module, ABC):
     paper: ClassVar[Paper | None] = None
     """The paper to cite."""
     task_heads: ClassVar[Mapping[str, str]] = {}
-    """The preferred head by task name, for tasks without a head of their own name."""
+    """The preferred head by task name, for tasks that no head is named after."""
     sees_whole: ClassVar[bool] = False
     """True if the network has global operators (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"

@@ -71,5 +71,5 @@ def memory() -> int:
 def check_memory(name: str, needed: int) -> None:
     """Raise PetlirError if the image called `name` needs more memory than the machine has; `needed` is in bytes."""
     if needed > (there := memory()):
-        gib = f"about {needed / 2**30:.1f} GiB of memory, and this machine has {there / 2**30:.1f} GiB"
+        gib = f"about {needed / 2**30:.1f} GiB of memory, but this machine has {there / 2**30:.1f} GiB"
         raise PetlirError(f"{name} needs {gib}; expected a smaller image")

@@ -240,7 +240,7 @@ def sized(method: Method, size: str, total: int, count: Callable[[Method], int])
 
 
 def missed(method: Method, wanted: int, found: int) -> str:
-    """Return a message for a trained method whose size differs by over 5 % from the requested size; else empty."""
+    """Return a message if a trained method's size differs from the requested size by over 5 %, or an empty one."""
     if not method.trains or abs(found - wanted) <= NEAR * wanted:
         return ""
     apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} requested"

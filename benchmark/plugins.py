@@ -50,7 +50,7 @@ class Plugins:
     backbone_families: Mapping[str, type[Backbone]] = field(default_factory=dict)
     """The classes of backbones, each of which can build a small network; see `Backbone.small`."""
     broken: Sequence[str] = ()
-    """One line for each installed plugin that could not be imported."""
+    """One line for each installed plugin that could not be imported or defines nothing."""
 
     def method(self, name: str) -> type[Method]:
         """Return the method with this name; the error for an unknown name suggests the nearest known name."""

@@ -88,7 +88,7 @@ class Protocol:
         ssim: `2d`: a window within each channel, then the mean over channels; `3d`: a window across channels (NAFNet).
         uses_reference: whether the restored image is first scaled to the mean brightness of the clean one (GT-mean,
             LOL), which makes the score less informative about the method.
-        rounded: whether the restored image is rounded to 8 bit, as in a file, before it is scored.
+        rounded: whether the restored image is rounded to 8 bits, as in a file, before it is scored.
         seen: field of view of the network, `whole`, `tiles-48` or `official`; empty if unknown.
         ensemble: number of flips and rotations that the restored image is averaged over, 1 or 8.
         peak: largest possible pixel value, which PSNR and SSIM depend on.
@@ -202,4 +202,4 @@ def check_stored(rules: Iterable[Protocol]) -> None:
     """Reject protocols that cannot be applied to stored images, which are rounded."""
     for rule in rules:
         if not rule.rounded:
-            raise PetlirError(f"{rule.id} scores images before they are rounded and stored: `petlir run --protocols`")
+            raise PetlirError(f"{rule.id} scores images before rounding and storage; use `petlir run --protocols`")

@@ -67,7 +67,7 @@ class TimeUp(Interruption):
 
 
 def _importing(frame: FrameType | None, caller: FrameType) -> bool:
-    """Return whether `frame` belongs to an import inside `caller`, whose interruption would leave it half done."""
+    """Return whether `frame` belongs to an import inside `caller`; an interruption would leave the import half done."""
     while frame is not None and frame is not caller:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True

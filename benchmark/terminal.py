@@ -24,7 +24,7 @@ def one_line(text: str) -> str:
 
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text with its control characters escaped.
+    """Print text with its control characters escaped.
 
     Args:
         text: the text.

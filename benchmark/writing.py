@@ -28,7 +28,7 @@ def write_json(path: Path, data: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
-    """Write a file atomically: if the process is killed or the disk full, `path` holds the old or the new content.
+    """Write a file atomically: if the process is killed or the disk is full, `path` holds the old or the new content.
 
     Args:
         path: the file; its folder is created if missing.
@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
     try:
         _replace(path, content, flush)
     except OSError as error:
-        raise Unwritable(f"cannot write {path}: {error.strerror}; the previous file is unchanged") from error
+        raise Unwritable(f"cannot write {path}: {error.strerror}; any previous file is unchanged") from error
 
 
 def copy_folder(source: Path, target: Path, without: Sequence[str] = ()) -> None:

@@ -31,7 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Redirect links to the pages of the site; links to anything else become plain text."""
+    """Redirect links between files of the checkout to pages of the site; links to other files become plain text."""
     name = page.file.src_uri
     here = posixpath.dirname(TAKEN.get(name, f"docs/{name}"))
     pages = {source: target for target, source in TAKEN.items()} | {

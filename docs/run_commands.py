@@ -40,7 +40,8 @@ def main() -> int:
     """Run all tutorials or the named ones; return 1 if a command fails."""
     pages = [TUTORIALS / f"{name}.md" for name in sys.argv[1:]] or sorted(TUTORIALS.glob("*.md"))
     failed = [page.name for page in pages if run(page)]
-    sys.stderr.write(f"{len(pages) - len(failed)} of {len(pages)} tutorials run{': '.join(['', *failed])}\n")
+    names = f"; failed: {', '.join(failed)}" if failed else ""
+    sys.stderr.write(f"tutorials passed: {len(pages) - len(failed)} of {len(pages)}{names}\n")
     return 1 if failed else 0
 
 

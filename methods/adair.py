@@ -42,7 +42,7 @@ class AdaIR(Method):
     """
 
     name = "adair"
-    idea = "A small bottleneck with a depthwise convolution runs beside every attention and every feed-forward."
+    idea = "A small bottleneck with a depthwise convolution runs beside every attention and feed-forward layer."
     paper = Paper.from_bib(__file__, "chen2024adair")
     size = "rank"
 

@@ -23,7 +23,7 @@ class Adapter(Method):
     """
 
     name = "adapter"
-    idea = "A small residual bottleneck follows every attention and every feed-forward."
+    idea = "A small residual bottleneck follows every attention and feed-forward layer."
     paper = Paper.from_bib(__file__, "houlsby2019parameter", licence="Apache-2.0")
     size = "rank"
 

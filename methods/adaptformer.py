@@ -21,7 +21,7 @@ class AdaptFormer(BottleneckMethod):
     """
 
     name = "adaptformer"
-    idea = "A small scaled bottleneck runs beside every feed-forward."
+    idea = "A small scaled bottleneck runs beside every feed-forward layer."
     paper = Paper.from_bib(__file__, "chen2022adaptformer", licence="MIT")
 
     scale: float = 0.1

@@ -172,7 +172,7 @@ class AdaptIR(Method):
     """
 
     name = "adaptir"
-    idea = "Local, frequency and channel representations run beside every feed-forward and gate each other."
+    idea = "Local, frequency and channel branches run beside every feed-forward layer and gate each other."
     paper = Paper.from_bib(
         __file__, "guo2024parameter", licence="Apache-2.0; a second licence file forbids commercial use"
     )
@@ -231,7 +231,7 @@ class AdaptIR(Method):
         )
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the names of two biases without effect: before a batch norm, and on all inputs of a softmax."""
+        """Return the names of two biases without effect: one before a batch norm, one on all inputs of a softmax."""
         return (".head.bias", ".compress.bias")
 
     @classmethod

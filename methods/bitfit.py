@@ -36,5 +36,5 @@ class BitFit(Subset):
                 yield parameter
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the name of the bias of keys, which has no effect, as a softmax is invariant to an added constant."""
+        """Return the suffix of the keys' biases; they have no effect, as softmax ignores an added constant."""
         return (".key.bias",)

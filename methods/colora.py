@@ -83,7 +83,7 @@ class CoLoRA(Method):
     """
 
     name = "colora"
-    idea = "Low-rank updates get ranks after what each layer contributes to the task; biases and norms are trained."
+    idea = "The ranks of low-rank updates follow each layer's contribution to the task; biases and norms are trained."
     paper = PartialFineTuning.paper
     unfreezes = True
     size = "budget"

@@ -50,7 +50,7 @@ class Convpass(BottleneckMethod):
     """
 
     name = "convpass"
-    idea = "A small convolutional bypass runs beside every attention and every feed-forward."
+    idea = "A small convolutional bypass runs beside every attention and feed-forward layer."
     paper = Paper.from_bib(__file__, "jie2022convolutional", licence="MIT")
 
     def adapt(self, backbone: Backbone) -> None:

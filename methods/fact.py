@@ -238,7 +238,7 @@ class FacT(Method):
     """
 
     name = "fact"
-    idea = "Low-rank updates of all projections share their outer factors across the whole network, and fold away."
+    idea = "Low-rank updates of all blocks of one width share their outer factors and merge into the weights."
     paper = Paper.from_bib(__file__, "jie2023fact", licence="MIT")
     shared = True
     size = "rank"

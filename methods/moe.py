@@ -66,7 +66,7 @@ class MoE(Method):
     """
 
     name = "moe"
-    idea = "AdaptIR with three identical local branches, summed: what does their difference bring?"
+    idea = "AdaptIR with three identical local branches, summed, as a control for AdaptIR's different branches."
     paper = AdaptIR.paper
     size = "hidden"
 

@@ -114,7 +114,7 @@ class RepAdapter(BottleneckMethod):
     """
 
     name = "repadapter"
-    idea = "A small linear bottleneck stands before every attention and feed-forward, and folds into their weights."
+    idea = "A small linear bottleneck precedes every attention and feed-forward layer and merges into its weights."
     paper = Paper.from_bib(__file__, "luo2023towards")
     shared = True
 

@@ -71,7 +71,7 @@ class SSF(Method):
     """
 
     name = "ssf"
-    idea = "Every norm and every projection gets a scale and a shift a channel, folded into it afterwards."
+    idea = "Every norm and every projection gets a scale and a shift per channel, folded into it afterwards."
     paper = Paper.from_bib(__file__, "lian2022scaling", licence="MIT")
     identity = False
 

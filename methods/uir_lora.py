@@ -83,7 +83,7 @@ class UIRLoRA(Method):
                 raise unknown(f"{option} of uir-lora", value, valid)
         for option in ("rank", "top"):
             if (value := getattr(self, option)) < 1:
-                raise PetlirError(f"uir-lora: {option} is {value}, expected a whole number from 1 on")
+                raise PetlirError(f"uir-lora: {option} is {value}, expected a positive whole number")
         if self.temperature <= 0:
             raise PetlirError(f"uir-lora: temperature is {self.temperature}, expected a number above 0")
         soft = self.weights == "router" and self.router != "statistics"

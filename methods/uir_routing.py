@@ -128,7 +128,7 @@ class RouterStudy:
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set the experts' thresholds in turn, each to the lowest value at which no "none" loses more than `LOSS`."""
+        """Set each expert's threshold in turn to the lowest value at which no kind of "none" loses more than `LOSS`."""
         none = {name: kind for name, kind in self.none.items() if self.eligible and name not in RESEMBLING}
         kinds = [list(self._taken(name, kind, loss)) for name, kind in none.items()]
         bounds = [LOSS * len(kind) for kind in kinds]

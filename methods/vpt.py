@@ -43,7 +43,7 @@ class VPT(Method):
     """
 
     name = "vpt"
-    idea = "Every self-attention also looks at a few learned tokens of its block."
+    idea = "Every self-attention layer also attends to a few learned tokens of its block."
     paper = Paper.from_bib(__file__, "jia2022visual", licence="CC BY-NC 4.0")
     identity = False
     size = "tokens"

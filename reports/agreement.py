@@ -94,9 +94,10 @@ def agreement(runs: Sequence[RepeatedRun]) -> str:
     tolerances = sorted({run.tolerance for run in runs})
     stated = " to ".join(f"{value:g}" for value in dict.fromkeys((tolerances[0], tolerances[-1])))
     agreeing = sum(run.agrees for run in runs)
+    verb = "agrees" if 1 in (agreeing, len(runs)) else "agree"
     told = (
-        f"{agreeing} of {plural(len(runs), 'run')} {'agrees' if len(runs) == 1 else 'agree'} with the published scores "
-        f"within the stated tolerance ({stated} dB)"
+        f"{agreeing} of {plural(len(runs), 'run')} {verb} with the published scores within the stated tolerance "
+        f"({stated} dB)"
     )
     lost = sum(run.difference is None for run in runs)
     without = [f"{lost} without a result"] if lost else []

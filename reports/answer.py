@@ -102,8 +102,8 @@ def controls(tables: Sequence[Table]) -> list[str]:
                 texts.append(f"{column.title}, {table.group.backbone}: {label} {signed(gain)} dB")
     if not texts:
         return []
-    what = "Control task" if len(texts) == 1 else "Control tasks"
-    return [f"{what}, seen in pre-training, with the largest change from the frozen network: {_some(texts)}."]
+    what = "control task" if len(texts) == 1 else "control tasks"
+    return [f"Largest change from the frozen network on the {what}, seen in pre-training: {_some(texts)}."]
 
 
 def _petl_gains(table: Table, place: int) -> dict[str, float]:
@@ -157,10 +157,10 @@ def smoke(records: Iterable[Record]) -> list[str]:
         return []
     steps = sorted({record.cell.steps for record in brief})
     seeds = len({record.cell.seed for record in brief})
+    length = f"{joined([str(step) for step in steps])} {'step' if steps == [1] else 'steps'}"
     told = "one seed" if seeds == 1 else plural(seeds, "seed")
     return [
-        f"These runs are too short to rank methods ({joined([str(step) for step in steps])} steps, {told}): "
-        "a smoke run only shows that everything works."
+        f"These runs are too short to rank methods ({length}, {told}): a smoke run only shows that everything works."
     ]
 
 

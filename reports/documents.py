@@ -83,7 +83,8 @@ def refreshed(text: str, stores: Stores) -> str:
         PetlirError: a block has no closing marker, has an unknown kind or option, or lacks a required option.
     """
     if text.count(OPENING) != len(BLOCK.findall(text)):
-        raise PetlirError(f"the document opens {text.count(OPENING)} generated blocks; expected {CLOSING!r} after each")
+        opened = plural(text.count(OPENING), "generated block")
+        raise PetlirError(f"the document opens {opened}; expected {CLOSING!r} after each")
     return BLOCK.sub(lambda match: f"{OPENING} {match['what']} -->\n{block(match['what'], stores)}\n{CLOSING}", text)
 
 
@@ -185,7 +186,7 @@ def _grid(stores: Stores, options: Options) -> Iterator[str]:
             yield _curves(figure) if figure.drawing else _points(figure)
             yield "\n".join(f"- {escaped(sentence)}" for sentence in figure.sentences)
     if page and page.missing:
-        yield f"{len(page.missing)} of {plural(page.places, 'trained cell')} have no result."
+        yield f"No result for {len(page.missing)} of {plural(page.places, 'trained cell')}."
 
 
 def _points(figure: Figure) -> str:
@@ -260,7 +261,7 @@ def main(root: Path) -> None:
         after = refreshed(before, stores)
         if after != before:
             path.write_text(after, encoding="utf-8")
-            sys.stdout.write(f"{path} has new blocks\n")
+            sys.stdout.write(f"{path} updated\n")
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def _finding(
 ) -> OrderingResult:
     units, seeds = shape
     if not printable(units, seeds):
-        few = f"{units} scenes and {seeds} seeds are too few for an interval"
+        few = f"too few scenes ({units}) or seeds ({seeds}) for an interval"
         return OrderingResult(ordering, left, right, where, found, "inconclusive", few)
     return OrderingResult(ordering, left, right, where, found, _holds(ordering.relation, found))
 

@@ -61,7 +61,7 @@ def _summary(table: Table, place: int) -> TaskSummary:
 
 
 def ranks_over_tasks(table: Table) -> MeanRanks | None:
-    """Return the mean ranks over the ranked leading columns of a table; None if fewer than two columns are ranked."""
+    """Return the mean ranks over a table's ranked leading columns; None for fewer than two such columns or methods."""
     columns = (table.columns[place] for place in table.leading)
     rankings = {column.task: column.ranking for column in columns if column.ranking}
     scores = {task: ranking.scores for task, ranking in rankings.items()}
@@ -80,7 +80,7 @@ def surprises(tables: Sequence[Table], records: Sequence[Record], tested: Sequen
     failed = [record for record in records if record.state in ("failed", "out-of-memory")]
     if failed:
         reasons = sorted({f"{record.cell.label} on {record.cell.task}: {record.reason}" for record in failed})
-        found.append(f"{plural(len(failed), 'run')} failed, e.g. {reasons[0]}.")
+        found.append(f"{plural(len(failed), 'run')} failed{', e.g. ' if len(failed) > 1 else ': '}{reasons[0]}.")
     return found
 
 
@@ -143,6 +143,6 @@ def untrained_beside_methods(table: Table, place: int) -> Iterator[str]:
         ordered = sorted(reached, key=lambda pair: -pair[1])
         numbers = ", ".join(f"{label} {decibel(value)} ({signed(value - floor)})" for label, value in ordered)
         yield (
-            f"At about {size} of the backbone's parameters, {above} of {len(reached)} PETL methods reached "
-            f"a higher PSNR than the input (differences from the input in parentheses): {numbers}."
+            f"At about {size} of the backbone's parameters, {above} of {plural(len(reached), 'PETL method')} "
+            f"reached a higher PSNR than the input (differences from the input in parentheses): {numbers}."
         )

@@ -145,7 +145,8 @@ def detailed(records: Iterable[Record]) -> RenderableType:
 def _detailed(key: ColumnKey, column: Mapping[tuple[str, int], MethodScores]) -> Grid:
     given = column[INPUT, 0]
     title = (
-        f"{key.set} on {key.backbone}, {len(given.scores)} test images, {key.protocol}; 95 % intervals over the images"
+        f"{key.set} on {key.backbone}, {formats.plural(len(given.scores), 'test image')}, {key.protocol}; "
+        "95 % intervals over the images"
     )
     grid = Grid(title=title, title_justify="left", title_style="")
     headings = [metric.heading for metric in (METRICS[LEADING], *OTHERS)]
@@ -227,8 +228,9 @@ def warnings(records: Iterable[Record]) -> Iterator[str]:
                 name = "the frozen network" if row.label == FROZEN else row.label
                 lines.append(f"{key.set} ({key.task}, {key.backbone}): {name} is {below:.2f} dB worse than the input")
     yield from lines[:SHOWN]
-    if len(lines) > SHOWN:
-        yield f"{len(lines) - SHOWN} more results are worse than the input; see the table"
+    if (more := len(lines) - SHOWN) > 0:
+        verb = "is" if more == 1 else "are"
+        yield f"{formats.plural(more, 'more result')} {verb} worse than the input; see the table"
 
 
 def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:

@@ -120,8 +120,8 @@ def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> d
 def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
     """Return a result without scores, with the reason why scores are missing.
 
-    The reason is taken from the newest unfinished record, or is an evaluation window that does not apply or the lack of
-    a record.
+    The result states that an evaluation window does not apply, repeats the reason of the newest unfinished record, or
+    states that there is no record.
     """
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
@@ -136,7 +136,7 @@ def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
 
 
 def _windows(*names: str) -> set[str]:
-    """Return the evaluation windows that protocols name, see `petlir.benchmark.scoring.fields_of_view`."""
+    """Return the evaluation windows that protocols name; see `petlir.benchmark.scoring.fields_of_view`."""
     return {seen for name in names if (seen := protocol(name).seen) == WHOLE or seen.startswith(TILES)}
 
 
@@ -185,7 +185,7 @@ def _means(table: Floats) -> Floats:
     """Return the column means of an images×labels table, ignoring NaN, with the same rounding as pandas.
 
     The last bits of a sum depend on the order of its terms. The last column, which holds the degraded images, is summed
-    in another order than the other columns.
+    in a different order from the other columns.
     """
     found = []
     for part in (table[:, :-1], np.ascontiguousarray(table[:, -1:])):

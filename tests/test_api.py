@@ -116,7 +116,7 @@ def test_a_head_is_needed_where_there_are_several():
     restorer, image = load("ipt-nano"), draw([1], 20, 20)
     heads = ", ".join(restorer.module.heads)
     with pytest.raises(
-        petlir.PetlirError, match=rf"^backbone ipt-nano has several heads; expected head= one of {heads}$"
+        petlir.PetlirError, match=rf"^backbone ipt-nano has several heads; expected head to be one of {heads}$"
     ):
         restorer.restore(image)
     with pytest.raises(
@@ -177,16 +177,16 @@ EXPECTED = "; expected an H×W×3 array (uint8, or float in [0, 1]), a PIL image
 @pytest.mark.parametrize(
     ("image", "line"),
     [
-        ([[1, 2]], f"the image is a list{EXPECTED}"),
-        (np.zeros((8, 8), np.uint8), f"the image is a uint8 array 8×8{EXPECTED}"),
-        (np.zeros((3, 8, 8), np.uint8), f"the image is a uint8 array 3×8×8{EXPECTED}"),
-        (np.zeros((0, 8, 3), np.uint8), f"the image is a uint8 array 0×8×3{EXPECTED}"),
-        (np.zeros((8, 8, 3), np.int64), f"the image is a int64 array 8×8×3{EXPECTED}"),
+        ([[1, 2]], f"the image is of type list{EXPECTED}"),
+        (np.zeros((8, 8), np.uint8), f"the image is an array of uint8, 8×8{EXPECTED}"),
+        (np.zeros((3, 8, 8), np.uint8), f"the image is an array of uint8, 3×8×8{EXPECTED}"),
+        (np.zeros((0, 8, 3), np.uint8), f"the image is an array of uint8, 0×8×3{EXPECTED}"),
+        (np.zeros((8, 8, 3), np.int64), f"the image is an array of int64, 8×8×3{EXPECTED}"),
         (np.full((8, 8, 3), 255.0), "the image has values from 255 to 255; expected [0, 1]: scale or clip it first"),
         (np.full((8, 8, 3), np.nan), "the image has values from nan to nan; expected [0, 1]: scale or clip it first"),
-        (torch.zeros(3, 8, 8), f"the image is a float32 tensor 3×8×8{EXPECTED}"),
-        (torch.zeros(1, 8, 8, 3), f"the image is a float32 tensor 1×8×8×3{EXPECTED}"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), f"the image is a uint8 tensor 1×3×8×8{EXPECTED}"),
+        (torch.zeros(3, 8, 8), f"the image is a tensor of float32, 3×8×8{EXPECTED}"),
+        (torch.zeros(1, 8, 8, 3), f"the image is a tensor of float32, 1×8×8×3{EXPECTED}"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), f"the image is a tensor of uint8, 1×3×8×8{EXPECTED}"),
         (-torch.ones(1, 3, 8, 8), "the image has values from -1 to -1; expected [0, 1]: scale or clip it first"),
         (PIL.Image.new("RGBA", (8, 8)), "the image has an alpha channel that is not opaque; expected RGB or greyscale"),
         (PIL.Image.new("I;16", (8, 8)), "the image has the colour mode I;16; expected 8-bit RGB or greyscale"),
@@ -262,7 +262,7 @@ def test_what_cannot_be_scored_is_named(tmp_path):
         petlir.score(image, image[:16])
     with pytest.raises(petlir.PetlirError, match=r"^unknown protocol 'y-corp4'; did you mean 'y-crop4'\?$"):
         petlir.score(image, image, "y-corp4")
-    with pytest.raises(petlir.PetlirError, match=r"^the clean image is a uint8 array 20×20; expected an H×W×3"):
+    with pytest.raises(petlir.PetlirError, match=r"^the clean image is an array of uint8, 20×20; expected an H×W×3"):
         petlir.score(image, image[..., 0])
 
 

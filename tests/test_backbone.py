@@ -134,7 +134,7 @@ def test_a_refused_state_changes_nothing():
     ],
 )
 def test_each_task_has_its_head(task, scale, head):
-    """The table of the AdaptIR code: hybrids use ×4, rain derain, low light and camera noise denoise_50."""
+    """As in AdaptIR's code: hybrids use sr_x4, rain uses derain, and low light and camera noise use denoise_50."""
     with torch.device("meta"):
         network = IPT(config=IPTConfig(features=4, layers=1, attention_heads=2))
     assert network.head_for(Task(task, task, GaussianNoise(1), ("y",), {}, scale=scale)) == head

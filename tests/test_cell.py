@@ -54,7 +54,7 @@ def test_the_key_changes_with_what_stands_beside_the_cell(part):
 
 
 def test_options_stand_in_keys_only_where_they_differ_from_their_defaults():
-    """If a method gets a new option later, the keys of finished cells therefore stay the same."""
+    """If a method gets a new option later, the keys of finished cells stay the same."""
     more = replace(CELL, options={**CELL.options, "new": 0})
     assert key(more) == key(CELL)
 

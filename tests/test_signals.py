@@ -1,4 +1,4 @@
-"""Test that a time limit ends slow code, but no import."""
+"""Test that a time limit ends slow code, but never an import that was started within it."""
 
 import sys
 import time

@@ -162,8 +162,8 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
         above = sum(gain > 0 for gain, _ in gains.values())
         each = ", ".join(f"{task} {gain:+.2f} dB over {best}" for task, (gain, best) in gains.items())
         yield (
-            f"{label}: the composition has a higher PSNR than the best single LoRA, chosen in hindsight, on {above} of "
-            f"{len(gains)} tasks without a LoRA of their own ({each})."
+            f"{label}: tasks without a LoRA of their own on which the composition has a higher PSNR than the best "
+            f"single LoRA, chosen in hindsight: {above} of {len(gains)} ({each})."
         )
 
 

@@ -168,7 +168,7 @@ def _mean_over_images(
                 sums = {name: sums[name] + values for name, values in found.items()} if images else found
                 images += 1
     if not images:
-        raise PetlirError("contributions are means over images, and there are none")
+        raise PetlirError("contributions are means over images, but no images were given")
     return {name: total / images for name, total in sums.items()}
 
 

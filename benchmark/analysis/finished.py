@@ -105,7 +105,9 @@ def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: Tr
             if known is None or record.cell.seed < known.record.cell.seed:
                 found[place] = one
     if not found:
-        raise PetlirError(f"store {store.root} holds no finished cell of the selection; run `petlir run` first")
+        raise PetlirError(
+            f"store {store.root} holds no finished cell that matches the selection; run `petlir run` first"
+        )
     return list(found.values())
 
 
@@ -151,8 +153,8 @@ class Scene:
     def extent(self) -> str:
         """A sentence that states the number of test images per task."""
         counts = sorted({len(degraded) for degraded, _ in self.images.values()})
-        shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
-        return f"Analyses use centre crops of {shown} test images per task; the number is smaller for large stores."
+        shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "none"
+        return f"Analyses use centre crops of test images, {shown} per task; the number is smaller for large stores."
 
 
 def images_each(total: int, networks: int) -> int:
@@ -165,7 +167,7 @@ def scene(
 ) -> Scene:
     """Return the frozen backbone and the images for an analysis of cells of one backbone.
 
-    Tasks without test images, or with too small ones, are left out and reported in `analysis`.
+    Tasks without a test image that is large enough are left out and reported in `analysis`.
 
     Args:
         found: the cells, at least one.

@@ -19,7 +19,7 @@ Ranks = Mapping[str, int]
 
 
 def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -> set[str]:
-    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels of these cells.
+    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels that it now covers.
 
     Args:
         analysis: receives rows whose `level` is `rank`, and sentences.

@@ -18,7 +18,7 @@ from petlir.benchmark.records.files import ADAPTER
 
 FULL = "full-ft"
 GROUPS = {"conv": "weight"}
-"""The kind of parameter for each name in published orderings that differs from the kind's name here."""
+"""Kinds of parameters by their names in published orderings, where these differ from the names used here."""
 STEPS = 10
 IMAGES = 8
 """The maximum number of images per task; each image needs a forward and a backward pass per attribution step."""
@@ -67,8 +67,8 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
             lost = [task for task, m in there.items() if min(m[a] for a in left) <= max(m[b] for b in right)]
             but = f"; not on {', '.join(lost)}" if lost else ""
             yield (
-                f"{ordering.statement} ({ordering.paper}): holds for {FULL} on {len(there) - len(lost)} of "
-                f"{len(there)} tasks, one seed each{but}."
+                f"{ordering.statement} ({ordering.paper}): tasks on which this holds for {FULL}: "
+                f"{len(there) - len(lost)} of {len(there)}, one seed each{but}."
             )
 
 

@@ -50,7 +50,7 @@ def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel
     if networks and not any(one.adapted.state() for one in networks.values()):
         analysis.left_out.append(f"{label}: it has no trained weights")
     elif len(networks) < 2:
-        analysis.left_out.append(f"{label}: a matrix needs cells of at least two tasks; there are {len(networks)}")
+        analysis.left_out.append(f"{label}: a matrix needs cells of at least two tasks, got {len(networks)}")
     else:
         return True
     return False
@@ -69,11 +69,11 @@ def _sentence(analysis: Analysis, label: str) -> str:
     harmed = sum(gain < 0 for gain in others)
     return (
         f"{label}: over the frozen network, adapters gain {own:+.2f} dB on their own tasks and {fmean(others):+.2f} dB "
-        f"on other tasks on average; {harmed} of {len(others)} pairs of an adapter and another task lose PSNR."
+        f"on other tasks on average; PSNR drops for {harmed} of {len(others)} pairs of an adapter and another task."
     )
 
 
 def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[str, AdaptedModel]) -> None:
     gaps = [task for task in _tasks(seen) if task not in networks]
     if gaps:
-        analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell, so the matrix omits these tasks")
+        analysis.left_out.append(f"{label}: the matrix omits {', '.join(gaps)} (no finished cell that could be loaded)")

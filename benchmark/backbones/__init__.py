@@ -16,7 +16,7 @@ Builder = Callable[..., Backbone]
 
 
 def modules() -> Iterator[ModuleType]:
-    """Yield the modules of this folder; each lists its backbones in `BACKBONES`."""
+    """Yield the modules of this folder; a module that defines backbones lists them in `BACKBONES`."""
     for entry in pkgutil.iter_modules(__path__):
         yield importlib.import_module(f"{__name__}.{entry.name}")
 

@@ -58,11 +58,11 @@ class DATConfig:
     def __post_init__(self) -> None:
         if self.width < 32 or self.width % self.attention_heads or self.attention_heads % 2:
             raise PetlirError(
-                f"DAT: expected a width from 32 on and an even number of heads that divides it; got {self}"
+                f"DAT: expected a width of at least 32 and an even number of heads that divides it; got {self}"
             )
         short, long = sorted(self.window)
         if short < 2 or short % 2 or long % short:
-            raise PetlirError(f"DAT: expected even sides of a window, one a multiple of the other; got {self.window}")
+            raise PetlirError(f"DAT: expected a window with even sides, one a multiple of the other; got {self.window}")
 
 
 class SpatialGate(nn.Module):

@@ -76,10 +76,10 @@ class DiffusionConfig:
         if self.output not in OUTPUTS:
             raise unknown("output of a diffusion network", self.output, OUTPUTS)
         if not 0 <= self.time_step < STEPS:
-            raise PetlirError(f"the time step of a diffusion network is 0 to {STEPS - 1}, not {self.time_step}")
+            raise PetlirError(f"the time step of a diffusion network must be 0 to {STEPS - 1}, not {self.time_step}")
         least = self.factor << (len(self.channels) - 1)
         if self.window < least or self.window % least:
-            raise PetlirError(f"the window of this diffusion network is a multiple of {least}, not {self.window}")
+            raise PetlirError(f"the window of this diffusion network must be a multiple of {least}, not {self.window}")
 
     @property
     def factor(self) -> int:
@@ -169,13 +169,13 @@ class LatentDiffusion(Backbone):
 
     @torch.no_grad()
     def start_linear(self, images: Tensor) -> None:
-        """Fit the linear autoencoder to N×3×H×W images in [0, 1], and let the convolutional one output zero.
+        """Fit the linear autoencoder to N×3×H×W images in [0, 1], and make the convolutional one output zero.
 
         Raises:
             PetlirError: the network does not have a linear autoencoder.
         """
         if self.linear is None:
-            raise PetlirError(f"{self.name} does not have a linear code")
+            raise PetlirError(f"{self.name} does not have a linear autoencoder")
         self.linear.fit(2 * images - 1)
         for name in ("quant_conv", "decoder.conv_out"):
             for parameter in self.autoencoder.get_submodule(name).parameters():

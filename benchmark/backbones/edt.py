@@ -314,7 +314,7 @@ SIZES = {
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
 """The network size for training and benchmarking in minutes on a CPU; 48×48 crops give whole windows for all heads."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
-"""The heads of `edt-nano`, without `derain_light`.
+"""The heads of `edt-nano`; `derain_light` is deliberately not among them.
 
 A head `derain_light` trained with an L1 loss would output its input unchanged, because the median of light rain is 0.
 """

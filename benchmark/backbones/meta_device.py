@@ -25,6 +25,6 @@ class _Unfilled(TorchFunctionMode):
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Let networks that are built within the `with` block have tensors with shapes but without values."""
+    """Give networks that are built within the `with` block tensors that have shapes but no values."""
     with torch.device("meta"), _Unfilled():
         yield

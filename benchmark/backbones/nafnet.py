@@ -242,7 +242,7 @@ def sized(
     decoders: tuple[int, ...] = NAFNetConfig.decoders,
     pooling: str = NAFNetConfig.pooling,
 ) -> NAFNet:
-    """Return a NAFNet of any size, see `NAFNetConfig`."""
+    """Return a NAFNet of any size; see `NAFNetConfig`."""
     return NAFNet("nafnet", NAFNetConfig(width, encoders, middle, decoders, pooling))
 
 

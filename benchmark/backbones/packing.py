@@ -15,12 +15,12 @@ Packed = Mapping[str, tuple[str, ...]]
 
 
 def apart(ending: str) -> tuple[str, ...]:
-    """Return the endings of the three keys that replace a packed key, e.g. `.query.weight` etc. for `.weight`."""
+    """Return the endings of the three keys that replace a packed key, e.g. `.query.weight`, … for `.weight`."""
     return tuple(f".{name}{ending}" for name in PROJECTIONS)
 
 
 def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Convert official keys to the project's keys: split packed tensors; drop keys with an ending in `constants`."""
+    """Convert official keys to the project's keys: split packed tensors; drop keys ending with one of `constants`."""
     ours: dict[str, Tensor] = {}
     for key, tensor in state.items():
         ending = next((ending for ending in packed if key.endswith(ending)), None)

@@ -58,8 +58,8 @@ class RestormerConfig:
             raise PetlirError(f"a Restormer has four levels, not {self.blocks} with heads {self.attention_heads}")
         if self.dim % 2 or any((self.dim << level) % heads for level, heads in enumerate(self.attention_heads)):
             raise PetlirError(
-                f"dim {self.dim} of a Restormer is not even, or {self.attention_heads} attention heads do not divide "
-                "dim, 2·dim, 4·dim and 8·dim channels"
+                f"a Restormer with dim {self.dim} and heads {self.attention_heads}: expected an even dim, and "
+                "numbers of heads that divide dim, 2·dim, 4·dim and 8·dim"
             )
 
 
@@ -220,7 +220,7 @@ class Restormer(SizePreserving):
         down, right = self.missing(images)
         height, width = images.shape[-2:]
         if min(height, width) < 2:
-            raise PetlirError(f"an image of {width}×{height} is too small for {self.name}; 2×2 at least")
+            raise PetlirError(f"an image of {width}×{height} is too small for {self.name}; expected at least 2×2")
         if not (down or right):
             return images
         rows, columns = _mirrored(height, height + down), _mirrored(width, width + right)
@@ -272,7 +272,7 @@ def sized(
     expansion: float = RestormerConfig.expansion,
     norm: str = RestormerConfig.norm,
 ) -> Restormer:
-    """Return a Restormer of any size, see `RestormerConfig`; by default the published size."""
+    """Return a Restormer of any size, by default the published size; see `RestormerConfig`."""
     return Restormer("restormer", RestormerConfig(dim, blocks, refinement, attention_heads, expansion, norm))
 
 

@@ -49,7 +49,7 @@ def _damage(checkpoint: Path) -> str:
     except FAULTS as error:  # a damaged archive or pickle may raise any exception
         return told(error)
     if not isinstance(content, dict):
-        return f"it holds a {type(content).__name__}"
+        return f"its content is of type {type(content).__name__}, expected dict"
     wrong = [name for name, kind in CONTENT.items() if not isinstance(content.get(name), kind)]
     if not wrong and not content["fit"].keys() <= {field.name for field in fields(Fit)}:
         wrong = ["fit"]

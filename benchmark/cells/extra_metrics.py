@@ -109,7 +109,7 @@ def measure(job: Job, device: str) -> Record:
     """Compute the scores that a job requests, add them to the finished cell's record, and return the record.
 
     Raises:
-        PetlirError: the cell's images or its adapter are missing or changed; the record stays unchanged.
+        PetlirError: the cell's images or its adapter are missing or have changed; the record stays unchanged.
     """
     job.store.fetch_all()
     folder = job.store.find(job.key)

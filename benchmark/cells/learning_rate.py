@@ -118,7 +118,7 @@ def _row(path: Path) -> StoredTrial:
         rate, psnr, curve = row["rate"], row["validation_psnr"], row["curve"]
         if isinstance(rate, float | int) and isinstance(psnr, float | int | None) and isinstance(curve, list):
             return {"rate": rate, "validation_psnr": psnr, "curve": curve}
-        raise TypeError("expected a number, a number or null, and a list")
+        raise TypeError("rate must be a number, validation_psnr a number or null, and curve a list")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise PetlirError(f"trial {path} is damaged: {error!r}; remove the file to try the rate again") from error
 

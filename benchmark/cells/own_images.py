@@ -187,7 +187,9 @@ def restorer(
 
     folder = cell_folder(adapter)
     if (digest := _recorded_digest(folder)) and (folder / ADAPTER).is_file() and _digest(folder) != digest:
-        raise PetlirError(f"adapter {folder / ADAPTER} is missing or damaged: its SHA-256 differs from its record")
+        raise PetlirError(
+            f"adapter {folder / ADAPTER} is missing or damaged: its SHA-256 differs from the one in its record"
+        )
     return finished(folder, context_of(plugins, weights=weights), pick(device))
 
 

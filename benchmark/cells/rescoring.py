@@ -135,6 +135,6 @@ def through(
                 new = [one for one in wanted if one.id not in record.protocols]
                 tables = [ScoreTable.model_validate(table) for table in tabulated(rescored(record, store, new))]
         except PetlirError as error:
-            warn(f"cannot be scored again: {error}")
+            warn(f"{record.title} cannot be scored again: {error}")
         found.append(record.model_copy(update={"scores": [*record.scores, *tables]}))
     return found

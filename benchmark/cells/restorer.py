@@ -67,7 +67,7 @@ class Restorer:
         names = list(self.module.heads)
         if head is None and len(names) > 1:
             raise PetlirError(
-                f"backbone {self.module.name} has several heads; expected head= one of {', '.join(names)}"
+                f"backbone {self.module.name} has several heads; expected head to be one of {', '.join(names)}"
             )
         if head not in (None, *names):
             raise unknown(f"head of backbone {self.module.name}", str(head), names)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from petlir.benchmark.errors import counted
 from petlir.benchmark.records.stored_forms import Curve, StoredHalf, StoredSelection, StoredTrial, TunedCell
 from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 
@@ -139,12 +140,12 @@ class RateSelection:
         return {"key": self.key, "cell": dict(self.cell), "rate": self.rate, "trials": rows, "half": half}  # type: ignore[typeddict-item]
 
     def __str__(self) -> str:
-        return f"{self._chosen()}, of {len(self.trials)} rates"
+        return f"{self._chosen()}; rates tried: {len(self.trials)}"
 
     def _chosen(self) -> str:
         if self.rate is None:
             return "diverged at every rate"
-        at = f"{self.rate:g} ({self._psnr(self.rate):.2f} dB at {self.cell['steps']} steps"
+        at = f"{self.rate:g} ({self._psnr(self.rate):.2f} dB at {counted(self.cell['steps'], 'step')}"
         if self.half is None or self.convergence is None:
             return f"{at}, {NOT_TESTED})"
         shorter, change = self.half, self.convergence.change

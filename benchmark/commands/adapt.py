@@ -23,8 +23,8 @@ class Found:
 
     Attributes:
         records: the records of the finished cells.
-        best: the best trained cell, or None if no cell was finished.
-        adapter: the folder of the exported adapter, or None if no cell was finished.
+        best: the best trained cell, or None if no trained cell was finished.
+        adapter: the folder of the exported adapter, or None if no trained cell was finished.
         interrupted: whether the user stopped the search.
     """
 
@@ -117,4 +117,4 @@ def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str
 def check_minutes(minutes: float) -> None:
     """Raise PetlirError if a time limit is not a positive, finite number."""
     if not 0 < minutes < float("inf"):
-        raise PetlirError(f"--minutes {minutes:g}: expected a number of minutes above 0")
+        raise PetlirError(f"--minutes {minutes:g}: expected a finite number of minutes above 0")

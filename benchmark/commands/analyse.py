@@ -26,9 +26,11 @@ def analyse(
         str | None, typer.Option("-t", "--task", help="task names, separated by commas; default: all")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option("-b", "--backbone", help="required if the store has several backbones")
+        str | None, typer.Option("-b", "--backbone", help="default: the pair of backbone and track with the most cells")
     ] = None,
-    track: Annotated[str | None, typer.Option("--track", help="required if the store has several tracks")] = None,
+    track: Annotated[
+        str | None, typer.Option("--track", help="default: the pair of backbone and track with the most cells")
+    ] = None,
     store: Store = STORE,
     out: Out = None,
     data: Data = None,

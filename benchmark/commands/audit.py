@@ -8,7 +8,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.fitted_sets import FittedSetComparison, audit
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.images.overlaps.compare import Overlap
 from petlir.benchmark.track import track
 from petlir.benchmark.weights import loading
@@ -61,7 +61,7 @@ def described(lines: Sequence[FittedSetComparison]) -> Iterator[str]:
         elif not line.comparison.overlaps:
             yield f"{'ok':<7}{beside}"
     leaks = sum(line.leaks for line in lines)
-    yield f"{len(lines)} pairs of sets: {leaks} leak{'' if leaks == 1 else 's'}"
+    yield f"{counted(len(lines), 'pair')} of sets: {counted(leaks, 'leak')}"
 
 
 def _overlap(beside: str, overlap: Overlap) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from petlir.benchmark.errors import FAULTS, PetlirError, told
+from petlir.benchmark.errors import FAULTS, PetlirError, counted, told
 from petlir.benchmark.images.cache import cache_folder
 from petlir.benchmark.images.cache_size import in_units, sizes
 
@@ -72,7 +72,7 @@ def _torch() -> str:
 def _device() -> str:
     import torch
 
-    cores = f"{len(os.sched_getaffinity(0))} CPU cores"
+    cores = counted(len(os.sched_getaffinity(0)), "CPU core")
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     return ", ".join([cores, *(f"{gpu.name} with {in_units(gpu.total_memory)}" for gpu in gpus)])
 

@@ -21,7 +21,7 @@ def export_adapter(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Export an adapter with its card, options and digests; export low-rank adapters also in the format of peft."""
+    """Export an adapter with its card, options and digests; low-rank adapters are also written in peft's format."""
     from petlir.benchmark.publishing import adapter_folder
 
     for path in adapter_folder.export_adapter(cell, out, plugin or [], weights or []):

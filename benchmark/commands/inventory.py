@@ -73,7 +73,7 @@ def params(
     backbone: Annotated[str, typer.Option("-b", "--backbone")] = "ipt-nano",
     method: Methods = "*",
     published: Annotated[
-        bool, typer.Option("--published", help="count parameters with the options that papers report")
+        bool, typer.Option("--published", help="use the options for which papers report parameter counts")
     ] = False,
     plugin: Plugin = None,
     as_json: Json = False,

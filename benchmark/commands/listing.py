@@ -133,7 +133,7 @@ def _how(images: ImageSet) -> str:
     """Return the command or page to get an image set, and the hub repositories that a file `SET.hub` may name."""
     page = f" ({images.source})" if images.get else ""
     hub = (
-        f"; or write a hub repository ({', '.join(images.mirrors)}) to the file {images.name}.hub"
+        f"; or write the name of a hub repository ({', '.join(images.mirrors)}) to the file {images.name}.hub"
         if images.mirrors
         else ""
     )

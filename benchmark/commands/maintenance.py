@@ -53,7 +53,7 @@ def _cap(size: str, dry_run: bool, as_json: bool) -> None:
         show({"removed": [str(file.path) for file in found], "bytes": freed, "left": left})
         return
     would = "would be removed" if dry_run else "removed"
-    echo(f"{in_units(freed)} in {len(found)} files {would}; the cache holds {in_units(left)}")
+    echo(f"{in_units(freed)} in {counted(len(found), 'file')} {would}; the cache holds {in_units(left)}")
 
 
 @app.command()

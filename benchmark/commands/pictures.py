@@ -137,7 +137,7 @@ def adapt(
     )  # fmt: skip
     found = adapting.adapt(asked, store, out, lambda line: echo(line, err=as_json))
     if found.best is None:
-        when = "before you stopped it" if found.interrupted else f"within {minutes:g} min"
+        when = "before you stopped the run" if found.interrupted else f"within {minutes:g} min"
         echo(f"petlir: no adapter was finished {when}; run the same command again to continue", err=True)
         return 1
     sentences = list(terminal.answer(found.best, found.records))

@@ -190,7 +190,7 @@ def _write(kind: str, name: str, folder: Path, template: Template) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise PetlirError(f"{path} exists already; choose another name or folder") from None
+        raise PetlirError(f"{path} already exists; choose another name or folder") from None
     except OSError as error:
         raise PetlirError(f"cannot write {path}: {error.strerror}") from error
     return path

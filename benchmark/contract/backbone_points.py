@@ -247,7 +247,7 @@ def repeats(trial: BackboneTrial) -> str | None:
 
 
 def leaves_no_trace(trial: BackboneTrial) -> str | None:
-    """Check that global settings stay unchanged, and networks share nothing and can be built on the meta device."""
+    """Check that settings stay unchanged, and that networks share nothing and can be built on the meta device."""
     before = global_state()
     network = trial.network()
     expected = trial.outputs(network)

@@ -1,4 +1,4 @@
-"""A clock that is ahead of time, to find code whose results depend on the time or the date."""
+"""A clock set ahead, to find code whose results depend on the time or the date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNITS = {"time": AHEAD.total_seconds(), "time_ns": AHEAD // datetime.timedelta(m
 
 
 class LaterDate(datetime.date):
-    """A date whose today is in the future."""
+    """A date class whose `today` is in the future."""
 
     @classmethod
     def today(cls) -> LaterDate:
@@ -22,7 +22,7 @@ class LaterDate(datetime.date):
 
 
 class LaterTime(datetime.datetime):
-    """A time whose now is in the future."""
+    """A date and time class whose `now` is in the future."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> LaterTime:

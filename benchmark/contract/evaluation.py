@@ -134,7 +134,7 @@ def threads(trial: ToyTrial) -> str | None:
         for number in {*THREADS, before} - {1}:
             start, found = _on_threads(trial, number)
             if start != known:
-                return f"the shapes of the method's parameters differ with {number} threads and with one"
+                return f"the shapes of the method's parameters differ between one thread and {number} threads"
             for mode in outputs:
                 distance = apart(found[mode], outputs[mode])
                 if not distance <= ROUNDING:

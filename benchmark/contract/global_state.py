@@ -1,4 +1,4 @@
-"""Functions of libraries, which a plugin must leave unchanged, and the restoration of what it has changed."""
+"""Library functions that a plugin must leave unchanged, and the restoration of the state that it has changed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def replaced(before: Attributes) -> dict[Place, object]:
 
 
 def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
-    """Compare attributes by identity, without a slow Python loop; most of some 600 modules and classes never change."""
+    """Compare attributes by identity, without a slow Python loop; most of the ~600 modules and classes never change."""
     return len(known) == len(now) and all(map(operator.is_, known.values(), now.values()))
 
 

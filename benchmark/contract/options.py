@@ -20,7 +20,7 @@ from petlir.benchmark.training.adaptation import Adapted
 Outcome = tuple[int, Tensor]
 """The number of stored values, and the network's output after training."""
 ROOMS = (8, 32)
-"""Larger method sizes for testing options, because at the smallest sizes different fractions round to one number."""
+"""Larger method sizes for testing options; at the smallest sizes, different fractions round to the same number."""
 
 
 def supported(trial: ToyTrial) -> str | None:

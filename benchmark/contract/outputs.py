@@ -104,7 +104,7 @@ def _trace(trial: ToyTrial, known: Attributes, network: Backbone, one: Backbone,
 
 
 def _numbers(trial: ToyTrial, network: Backbone, seed: int) -> Tensor:
-    """Return the state of torch's global random numbers after `adapt` if it was set from `seed` before."""
+    """Seed torch's global random numbers, call `adapt`, and return the state of the numbers afterwards."""
     network.requires_grad_(False)
     network.head_in_use = trial.head
     with torch.random.fork_rng(devices=[]):
@@ -144,7 +144,7 @@ def inputs_stay(trial: ToyTrial) -> str | None:
 def _overwriting(
     trial: ToyTrial, network: Backbone, modules: list[tuple[str, nn.Module]]
 ) -> list[tuple[str, nn.Module]]:
-    """Return those of the modules, with their names, whose inputs are changed in place during a forward pass."""
+    """Return the modules, with their names, whose inputs are changed in place during a forward pass."""
     changed: list[tuple[str, nn.Module]] = []
     copies: list[list[tuple[Tensor, int, Tensor]]] = []
 

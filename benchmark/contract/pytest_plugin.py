@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TARGET",
         action="append",
         default=[],
-        help="FILE.py:Class, a method as written in a grid, or a backbone family, to test; may be repeated",
+        help="what to test: FILE.py:Class, a method as written in a grid, or a backbone family; may be repeated",
     )
     group.addoption(
         "--petlir-backbone", metavar="NAMES", default="*", help="backbone families or backbones; * for all families"

@@ -122,12 +122,12 @@ SETTINGS: Mapping[str, Setting] = {
     "torch's deterministic mode": _setting(
         torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
     ),
-    "torch's precision of matrix products": _setting(
+    "torch's matrix multiplication precision": _setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     ),
-    "torch's settings of cuDNN": _setting(_cudnn, _set_cudnn),
+    "torch's cuDNN settings": _setting(_cudnn, _set_cudnn),
     "torch's threads": _setting(torch.get_num_threads, torch.set_num_threads),
-    "torch's hooks of all modules": _setting(_hooks, _set_hooks),
+    "torch's global module hooks": _setting(_hooks, _set_hooks),
     "environment variables": _setting(_environment, _set_environment),
     "the current folder": _setting(Path.cwd, os.chdir),
 }

@@ -29,10 +29,11 @@ def trains(trial: ToyTrial) -> str | None:
     if lazy := [name for name, one in fresh.trainable().items() if is_lazy(one)]:
         return f"parameters get their shape only in the first forward pass: {', '.join(lazy[:4])}"
     if odd := [f"{name} in {one.dtype}" for name, one in fresh.trainable().items() if one.dtype != dtype]:
-        return f"trainable parameters have another dtype than the network's {dtype}: {', '.join(odd[:4])}"
+        return f"trainable parameters have a dtype other than the network's {dtype}: {', '.join(odd[:4])}"
     if trial.method.trains != bool(names):
         if names:
-            return f"the method declares that it does not train, but {len(names)} tensors are trainable"
+            shown = ", ".join(sorted(names)[:4])
+            return f"the method declares that it does not train, but has trainable tensors: {shown}"
         return "the method declares that it trains, but nothing is trainable"
     trained = trial.trained[0]
     trial.output(trained.backbone)
@@ -172,7 +173,8 @@ def stores_its_own(trial: ToyTrial) -> str | None:
     own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
     if spare <= SPARE * own:
         return None
-    return f"{spare:,} stored bytes are in any new network, beside {own:,} bytes of parameters: {', '.join(idle[:4])}"
+    found = f"{spare:,} stored bytes are in any new network, compared with {own:,} bytes of trainable parameters"
+    return f"{found}: {', '.join(idle[:4])}"
 
 
 def merges(trial: ToyTrial) -> str | None:

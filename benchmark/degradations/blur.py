@@ -109,7 +109,7 @@ class Resized(Degradation):
 
     def __post_init__(self) -> None:
         if self.ratio < 1:
-            raise PetlirError(f"the ratio of a resizing must be 1 or more, not {self.ratio}")
+            raise PetlirError(f"the resizing ratio must be 1 or more, not {self.ratio}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the whole image, H×W×3 uint8, downscaled and then upscaled to its original size; `rng` is not used."""

@@ -34,7 +34,7 @@ class GaussianNoise(Degradation):
     def __post_init__(self) -> None:
         for way in (self.kept, self.crops_kept):
             if way not in KEPT:
-                raise unknown("way to keep a noisy image", way, KEPT)
+                raise unknown("storage format of noisy images", way, KEPT)
 
     @property
     def crops_kept(self) -> str:

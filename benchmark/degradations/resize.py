@@ -33,7 +33,7 @@ class Bicubic(Degradation):
 
     def __post_init__(self) -> None:
         if self.scale < 1:
-            raise PetlirError(f"the scale of a bicubic degradation is a positive integer, not {self.scale}")
+            raise PetlirError(f"the scale of a bicubic degradation must be a positive integer, not {self.scale}")
 
     @property
     def factor(self) -> int:

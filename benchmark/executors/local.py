@@ -135,7 +135,8 @@ class _Worker:
         except (EOFError, OSError):
             self._process.join()
         if self.job and self.left <= 0 and self._process.is_alive():
-            late = f"it took longer than --cell-timeout {self._timeout:g} s; a longer run continues from its checkpoint"
+            late = f"it took longer than --cell-timeout {self._timeout:g} s; "
+            late += "with a longer timeout, it continues from its checkpoint"
             died = Event("died", self.job.key, self.spec.device, text=late)
             self.terminate()  # the worker saves its state
             self.join()

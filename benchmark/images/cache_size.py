@@ -35,7 +35,7 @@ def cached_files() -> Iterator[CachedFile]:
 
 
 def sizes() -> Counter[str]:
-    """Return the size in bytes of each top-level folder and file in the cache, by name."""
+    """Return the total size in bytes of the `cached_files` in each top-level folder of the cache, by name."""
     folder, found = cache_folder(), Counter[str]()
     for file in cached_files():
         found[file.path.relative_to(folder).parts[0]] += file.bytes

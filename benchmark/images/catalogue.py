@@ -140,7 +140,7 @@ def _bundled() -> Iterator[ImageSet]:
         domain="photographs",
         licence="public domain and CC0",
         citation="van der Walt et al., scikit-image, PeerJ 2014",
-        source="carried by scikit-image",
+        source="included in scikit-image",
         paired=False,
         find=photographs,
         count=4,

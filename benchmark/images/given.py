@@ -54,13 +54,13 @@ def given(image: object, what: str = "the image") -> Given:
         case Tensor():
             return _of_tensor(image, what)
         case _:
-            raise PetlirError(f"{what} is a {type(image).__name__}; {EXPECTED}")
+            raise PetlirError(f"{what} is of type {type(image).__name__}; {EXPECTED}")
 
 
 def _of_array(image: NDArray[np.generic], what: str) -> Given:
     floats = np.issubdtype(image.dtype, np.floating)
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or not (floats or image.dtype == np.uint8):
-        raise PetlirError(f"{what} is a {image.dtype} array {_sides(image.shape)}; {EXPECTED}")
+        raise PetlirError(f"{what} is an array of {image.dtype}, {_sides(image.shape)}; {EXPECTED}")
     if image.dtype == np.uint8:
         return Given(to_batch(image.astype(np.uint8, copy=False)), to_image)
     batch = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)[None]
@@ -76,7 +76,7 @@ def _to_array(restored: Tensor, dtype: np.dtype[np.generic]) -> NDArray[np.gener
 def _of_tensor(images: Tensor, what: str) -> Given:
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or not images.is_floating_point():
         kind = str(images.dtype).removeprefix("torch.")
-        raise PetlirError(f"{what} is a {kind} tensor {_sides(images.shape)}; {EXPECTED}")
+        raise PetlirError(f"{what} is a tensor of {kind}, {_sides(images.shape)}; {EXPECTED}")
     _check_values(images, what)
     return Given(images.float(), lambda restored: restored.clamp(0, 1).to(images))
 

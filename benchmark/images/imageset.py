@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from petlir.benchmark.degradation import Degraded, Image
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 
 
 class Missing(PetlirError):
-    """The error that an image set does not exist."""
+    """The error raised when an image set does not exist."""
 
 
 class HalfThere(PetlirError):
-    """The error that files of an image set are missing."""
+    """The error raised when files of an image set are missing."""
 
 
 class Reader(Protocol):
@@ -152,7 +152,7 @@ class Fewer:
         """
         entries = self.find(root, scale)
         if len(entries) < self.count:
-            raise PetlirError(f"{self.name} has {len(entries)} images; {self.count} were requested")
+            raise PetlirError(f"{self.name} has {counted(len(entries), 'image')}; {self.count} were requested")
         order = sorted(entries, key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
         chosen = {entry.name for entry in order[: self.count]}
         return [entry for entry in entries if entry.name in chosen]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePath
 
+from petlir.benchmark.errors import counted
 from petlir.benchmark.images import hub, tables
 from petlir.benchmark.images.imageset import HalfThere, ImageEntry, Missing
 from petlir.benchmark.images.layouts import BLOCKS, FolderLayout, Found, Key, file_of, matching
@@ -127,7 +128,8 @@ class CataloguedIndex:
         if empty is not None:
             suffixes = ", ".join(sorted(SUFFIXES))
             return f"{empty} holds no image of {self.name}; expected {suffixes}; source: {self.source}"
-        others = f", or in one of {len(places) - 1} other layouts" if places[1:] else ""
+        more = "another layout" if len(places) == 2 else f"one of {len(places) - 1} other layouts"
+        others = f", or in {more}" if places[1:] else ""
         where = f"expected {self.name} there{others} under PETLIR_DATA={root}"
         return f"{places[0]} is missing; {where}; source: {self.source}"
 
@@ -177,10 +179,11 @@ class CataloguedIndex:
         if lacking:
             shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
             each = 1 if layout.clean.endswith(BLOCKS) else self.count or len(keys)
-            some = f"{len(lacking)} of {each * (2 if layout.degraded else 1)} files are missing: {shown}"
+            are = "is" if len(lacking) == 1 else "are"
+            some = f"{len(lacking)} of {each * (2 if layout.degraded else 1)} files {are} missing: {shown}"
             raise HalfThere(f"{self.name} is incomplete: {some}; source: {self.source}")
         if self.count is not None and len(keys) != self.count:
-            has = f"{found.root / layout.clean} has {len(keys)} images, expected {self.count}"
+            has = f"{found.root / layout.clean} has {counted(len(keys), 'image')}, expected {self.count}"
             raise HalfThere(f"{self.name} is incomplete or a different set: {has}; source: {self.source}")
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:

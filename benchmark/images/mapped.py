@@ -42,7 +42,7 @@ class Mapped(Generic[Pixels]):
     """The images in one memory-mapped file.
 
     Attributes:
-        images: read-only views of the file, uint8 or float32; pages are loaded only on access.
+        images: read-only memory-mapped views of the file, uint8 or float32.
         digests: SHA-256 over the size and the pixels of each image.
     """
 

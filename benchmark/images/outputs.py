@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from petlir.benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.errors import PetlirError, Unwritable, counted
 from petlir.benchmark.images import png
 from petlir.benchmark.images.decoding import Picture, Pixels
 from petlir.benchmark.images.reading import read_picture
@@ -123,7 +123,7 @@ def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
     if made.skipped:
         warn(made.skipped)
     if made.existing:
-        warn(f"{made.existing} images already exist and were skipped")
+        warn(f"{counted(made.existing, 'existing image')} skipped")
     console, failures = Console(stderr=True), []
     bar = track(made.files, doing, console=console, transient=True, disable=not console.is_terminal)
     for file in bar:
@@ -139,5 +139,6 @@ def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
             warn(failures[-1])
     if failures:
         count, total = len(failures), len(made.files)
-        raise PetlirError(f"{count} of {total} images failed, the others were written; first error: {failures[0]}")
+        some = f"{count} of {counted(total, 'image')} failed and the others were written"
+        raise PetlirError(f"{some}; first error: {failures[0]}")
     return len(made.files)

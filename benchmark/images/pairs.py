@@ -102,7 +102,7 @@ class PairFolder:
 
     @property
     def notes(self) -> list[str]:
-        """A note if images have an alpha channel; opaque channels are dropped, and other channels make reading fail."""
+        """A note if images have an alpha channel; an opaque one is dropped, and any other makes reading fail."""
         count = sum(header_of(path).alpha for files in self._all() for path in files)
         return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 
@@ -148,9 +148,7 @@ class PairFolder:
             sides[holds] = below
         for holds, names in (("degraded", DEGRADED), ("clean", CLEAN)):
             if holds not in sides:
-                raise PetlirError(
-                    f"{folder} has no folder of {holds} images; expected {holds} or {', '.join(names[1:])}"
-                )
+                raise PetlirError(f"{folder} has no folder of {holds} images; expected one of {', '.join(names)}")
         return partners(images_in(sides["clean"]), images_in(sides["degraded"]))
 
     def _folder(self, part: str) -> Path | None:

@@ -30,7 +30,7 @@ class ImagePair:
         degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
         clean: sh×sw×3 uint8, where s is the task's scale.
         protocols: ids of the protocols that score the pair; empty if all protocols of the task score it.
-        input_scores: protocol id → scores of the degraded image, which the first cell that needs the scores caches.
+        input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
     """
 
     name: str
@@ -94,7 +94,7 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
     degraded test images.
 
     Raises:
-        PetlirError: a set is missing, incomplete, or differs from the catalogue.
+        PetlirError: a set is missing or incomplete, or differs from the catalogue.
     """
     if task.parts:
         return hashlib.sha256("\n".join(data_digest(part, track, root) for part in task.parts).encode()).hexdigest()

@@ -34,7 +34,7 @@ FAINT = 1e-4
 HALF_LEVEL = 0.5 / 255
 """Half a grey level, the largest error of rounding to 8 bits."""
 MOST = 2**17
-"""The maximum number of pixels from which a quantile is computed; in larger images only every k-th pixel is used."""
+"""The maximum number of pixels for quantiles of exposure; in larger images only every k-th pixel is used."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class BlockStatistics:
     head: str
 
     def width(self, backbone: Backbone) -> int:
-        """Return D, which is two numbers per channel of the last block."""
+        """Return D, twice the number of channels of the last block."""
         *_, last = backbone.blocks()
         return 2 * last.width
 

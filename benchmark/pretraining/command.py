@@ -16,7 +16,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.diffusion import LatentDiffusion
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.devices import pick
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import pixels_digest
 from petlir.benchmark.images.walking import images_in
@@ -84,7 +84,7 @@ def pretrain_backbone(
         images_in(images)
     _make(out)
     yield (
-        f"pre-training {name} with the recipe {kind}: {recipe.steps} steps of {recipe.batch_size} crops "
+        f"pre-training {name} with the recipe {kind}: {counted(recipe.steps, 'step')} of {recipe.batch_size} crops "
         f"from {described(recipe)}"
     )
     clean = _clean(recipe, images, plugins, data)

@@ -1,4 +1,4 @@
-"""Scores of pre-trained weights on their card, i.e. the PSNR of restored images and, for comparison, of the input."""
+"""Scores on the card of pre-trained weights: the PSNR of restored images and, for comparison, of the input."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def check_restored(
         model: the network with the stored adapter.
         count: number of images to restore.
         draw: the random number generator that chooses the images.
-        decibel: tolerance of PSNR in dB and of SSIM.
+        decibel: tolerance of PSNR in dB, from which the tolerance of SSIM is derived.
 
     Raises:
         Tampered: an image differs from the stored image, or a score from the record; the message names the first one.

@@ -60,7 +60,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
         Unwritable: the cell cannot be copied.
     """
     if (target := into.cell_folder(record.cell, record.key)).exists():
-        raise PetlirError(f"{target} holds another cell than the one with the key {record.key}, and is not replaced")
+        raise PetlirError(f"{target} holds a different cell from the one with key {record.key} and is not replaced")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
     left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if without_images else ()

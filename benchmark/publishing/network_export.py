@@ -113,7 +113,7 @@ def export_network(
         raise PetlirError(f"{out} holds files; expected a new or empty folder")
     model = restorer(cell_folder(cell), "cpu", plugins, weights)
     if len(model.heads) > 1:
-        raise PetlirError(f"{cell} restores images by the heads {' and then '.join(model.heads)}; expected one head")
+        raise PetlirError(f"{cell} restores images with the heads {' and then '.join(model.heads)}; expected one head")
     head, network = model.heads[0], model.network
     size = tile_size(network, head, tile)
     with folded(network):

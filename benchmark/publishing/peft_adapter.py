@@ -16,7 +16,7 @@ from petlir.benchmark.writing import write_bytes, write_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NEGLIGIBLE = 1e-9
-"""Singular values below this fraction of the largest count as rounding errors; updates are computed in float64."""
+"""Singular values count as rounding errors below this fraction of the largest; updates are computed in float64."""
 
 
 @dataclass(frozen=True)

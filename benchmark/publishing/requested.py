@@ -147,7 +147,7 @@ class Requests:
             if not fitting:
                 raise PetlirError(f"the cell requires {need}, which was not submitted")
         if math.prod(map(len, candidates)) > MOST:
-            raise Tampered(f"the submission has more than {MOST} combinations of the {len(needs)} required cells")
+            raise Tampered(f"the submission has more than {MOST} combinations of required cells")
         named = self._records[place].key_components.get("needs", "")
         for chosen in product(*candidates):
             if not needs or cells.digest([self._plan(one)[0].key for one in chosen]) == named:
@@ -173,5 +173,5 @@ def _check_cell(record: Done, method: Method, planner: Planner) -> None:
     if (said.rate is None) != (not method.trains) or (derived.rate is not None and said.rate != derived.rate):
         raise Tampered(f"the record says learning_rate {said.rate}, but the regime {said.regime} uses {derived.rate}")
     if not method.trains and not method.requires(said) and said.seed != 0:
-        raise Tampered(f"the record says seed {said.seed}; expected 0, since nothing is trained or required")
+        raise Tampered(f"the record says seed {said.seed}; expected 0, since it trains nothing and requires no cells")
     check_same({"reference": record.cell.reference_or(method.reference)}, {"reference": method.reference})

@@ -19,7 +19,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import copy_folder
 
 TOLERANCE = 1e-3
-"""The tolerance, in dB, of a set's mean PSNR after retraining on the same type of device, unless one was measured."""
+"""The tolerance, in dB, of a set's mean PSNR after retraining, unless one was measured."""
 LOSSES = 0.01
 """The relative tolerance of a loss on the training curve after retraining."""
 

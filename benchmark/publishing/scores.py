@@ -99,8 +99,8 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
     if said != expected:
         place = min((said - expected) or (expected - said))
         raise Tampered(
-            f"the record does not score each test image once: {place[3]} of {place[0]}/{place[1]} under {place[2]} "
-            f"occurs {said[place]} times, expected {expected[place]}"
+            f"the record does not score each test image once: {place[3]} of {place[0]}/{place[1]} under {place[2]}: "
+            f"found {said[place]}, expected {expected[place]}"
         )
     if protocol(record.protocols[0]).way != protocol(own[0]).way:
         raise Tampered(
@@ -183,7 +183,7 @@ def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str
     Args:
         scores: the record's scores.
         image_of: reads or restores an image.
-        decibel: tolerance of PSNR in dB and of SSIM.
+        decibel: tolerance of PSNR in dB; see `_tolerance` for SSIM.
 
     Raises:
         Tampered: a score differs from the record, or an image is damaged.

@@ -45,9 +45,9 @@ CLAIMED, RE_SCORED, RE_INFERRED, RE_TRAINED = LEVELS
 SCORE_TOLERANCE = 1e-6
 """The tolerance, for PSNR in dB and for SSIM, of scores recomputed from the same 8-bit images."""
 INFERENCE_TOLERANCE = 0.01
-"""The largest tolerance, for PSNR in dB and for SSIM, of scores after rerunning the restoration.
+"""The largest tolerance, in dB, of PSNR after rerunning the restoration; the tolerance of SSIM is derived from it.
 
-Measured tolerances may be larger, because they also include the differences between repeated training runs.
+Larger measured tolerances are not used, because they include the differences between repeated training runs.
 """
 
 

@@ -34,7 +34,7 @@ def read_bytes(path: Path) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
     if status.st_size > LARGEST:
-        raise ValueError(f"it has {status.st_size / 2**20:.0f} MiB; at most {LARGEST / 2**20:.0f} MiB are read")
+        raise ValueError(f"it is {status.st_size / 2**20:.0f} MiB; expected at most {LARGEST / 2**20:.0f} MiB")
     with path.open("rb", buffering=0) as file:
         return file.readall()
 

@@ -48,7 +48,7 @@ class ScoreTable(RecordPart):
         columns += [(f"inputs.{name}", len(column)) for name, column in self.inputs.items()]
         for name, count in columns:
             if count != len(self.images):
-                raise ValueError(f"{name} has {count} entries; expected one for each of {len(self.images)} images")
+                raise ValueError(f"{name} has length {count}; expected {len(self.images)}, the number of images")
         return self
 
     def value(self, metric: str) -> list[float]:

@@ -64,10 +64,10 @@ RECORDS: TypeAdapter[_Done | _Unfinished] = TypeAdapter(Annotated[_Done | _Unfin
 
 
 def parse(text: str) -> Record | None:
-    """Return a record of the first version in the current form; None if the text has another version.
+    """Return a record of the first version in the current form; None if the text is of another version.
 
     Raises:
-        pydantic.ValidationError: the text has the first version, but is not a valid record.
+        pydantic.ValidationError: the text is of the first version, but is not a valid record.
     """
     if not MENTIONED.search(text):
         return None

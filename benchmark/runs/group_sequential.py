@@ -80,12 +80,12 @@ def run(
 def _told(found: Comparison, most: int) -> str:
     apart = sum(pair.apart for pair in found.pairs)
     if not printable(found.units, most):
-        return f"{found.units} scenes are too few to tell methods apart"
-    return f"{apart} of {len(found.pairs)} pairs separated at analysis {found.analyses}"
+        return f"too few scenes to tell methods apart: {found.units}"
+    return f"pairs separated at analysis {found.analyses}: {apart} of {len(found.pairs)}"
 
 
 def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[str]:
-    """Return the methods that are tied with another method on an image set that `seeds` seeds suffice to rank."""
+    """Return the methods that are tied with another method on an image set for which `seeds` seeds suffice."""
     found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
     pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
     return sorted({name for pair in pairs for name in (pair.better, pair.worse)})

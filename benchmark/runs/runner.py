@@ -42,7 +42,7 @@ class Outcome:
     """The outcome of a run.
 
     Attributes:
-        states: number of the grid's cells in each state.
+        states: number of cells in each state, including the cells that the grid's cells require.
         worked: number of cells that this run processed.
         failed: the cells without a result, with the reasons.
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
@@ -226,7 +226,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """Return the outcome of the doubling tests of learning rates, a line for each backbone and task."""
+    """Return the outcome of the doubling tests at the chosen learning rates, a line for each backbone and task."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:
@@ -237,7 +237,7 @@ def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
         petl = {label: test for label, (test, reference) in found.items() if not reference}
         below = [f"{label} ({test})" for label, test in petl.items() if not test.converged]
         references = [f"{label} ({test})" for label, (test, reference) in found.items() if reference]
-        line = f"{place}: {len(petl) - len(below)} of {len(petl)} PETL methods converged"
+        line = f"{place}: {len(petl) - len(below)} of {counted(len(petl), 'PETL method')} converged"
         line += f"; {NOT_CONVERGED}: {', '.join(below)}" if below else ""
         lines.append(line + (f"; references: {', '.join(references)}" if references else ""))
     return lines

@@ -100,7 +100,7 @@ class Search:
         say: called with a line for each decision.
         workers: number of jobs that run simultaneously.
         cells: the cells that were started, by key.
-        pace: seconds per finished trial, with all workers together; None before the first trial.
+        pace: seconds per trial in the latest batch, with all workers together; None before the first batch ends.
     """
 
     planner: Planner
@@ -209,7 +209,7 @@ class Search:
         possible = [cell for cell in cells if self.planner.obstacle(cell) is None]
         for number, place in enumerate(PLACES):
             if self.limit.spent > TRIALS * self.limit.seconds and any(map(self._validated, possible)):
-                self.say(f"{number} of {len(PLACES)} learning rates were tried for every method")
+                self.say(f"learning rates tried for every method: {number} of {len(PLACES)}")
                 break
             self._try([self._at(cell, place) for cell in possible])
         tried = ((cell, self._validated(cell)) for cell in possible)

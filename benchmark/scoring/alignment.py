@@ -57,7 +57,7 @@ def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Ali
         return Alignment(smaller, size, 1 if size == clean else smaller)
     if scale := _preferred((s for s in SCALES if _cropped(clean, s) == restored), likely):
         return Alignment(1, restored, scale)
-    hint = f"; the restored image is {smaller} times smaller, use --bicubic to enlarge it" if smaller else ""
+    hint = f"; use --bicubic to enlarge the restored image by a factor of {smaller}" if smaller else ""
     sizes = "{}×{} pixels, its reference {}×{}".format(*restored, *clean)
     raise PetlirError(f"is {sizes}; equal sizes are expected{hint}")
 

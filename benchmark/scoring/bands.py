@@ -29,7 +29,7 @@ def check_size(width: int, height: int, rule: Protocol) -> None:
     if min(inside) < (rule.window if rule.ssim == "2d" else 1):
         least = rule.window if rule.ssim == "2d" else 1
         left = "×".join(str(max(0, side)) for side in inside)
-        raise PetlirError(f"SSIM under {rule.id} needs {least} pixels a side inside the border, {left} are left")
+        raise PetlirError(f"SSIM under {rule.id} needs {least}×{least} pixels inside the border; {left} are left")
 
 
 def score_pair(restored: Pixels, clean: Pixels, rule: Protocol) -> tuple[float, float]:
@@ -68,10 +68,10 @@ def _psnr(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> 
 def _ssim(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> float:
     """Return the mean SSIM over all windows.
 
-    Neighbouring bands share one row less than a window spans. For 2D SSIM, each window is thus contained in exactly one
-    band. For 3D SSIM, the edges of a band are repeated, so windows at edges inside the image are wrong. Together, the
-    wrong windows of two neighbouring bands equal all windows of an image that consists only of the shared rows; these
-    windows are subtracted.
+    Neighbouring bands share one row fewer than a window spans. For 2D SSIM, each window is thus contained in exactly
+    one band. For 3D SSIM, a band is padded by repeating its edge rows, so windows at edges inside the image are
+    wrong. Together, the wrong windows of two neighbouring bands equal all windows of an image that consists only of the
+    shared rows; these windows are subtracted.
     """
     shared = rule.window - 1
     lost = shared if rule.ssim == "2d" else 0

@@ -99,7 +99,7 @@ def evaluate(
 
 
 def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
-    """Return the `rules` that apply to a pair, with any field of view; all apply if the pair names no protocols."""
+    """Return the `rules` that apply to a pair, whatever the field of view; all do if the pair names no protocols."""
     own = [protocol(name) for name in pair.protocols]
     return [rule for rule in rules if not own or replace(rule, seen="") in own]
 
@@ -116,7 +116,7 @@ def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str]
 
 
 def image_scores(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> list[Score]:
-    """Return the score in each metric of a restored image: 8-bit, or an unrounded 1×3×H×W tensor in [0, 1]."""
+    """Return a restored image's score in each metric; the image is 8-bit, or an unrounded 1×3×H×W tensor."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = _values(_input(pair), pair.clean, rule)
     given = pair.input_scores[rule.id]

@@ -187,7 +187,8 @@ def matched(
     if cropped := [pair for pair in pairs if pair.alignment.scale > 1]:
         first = cropped[0]
         size, scale = "×".join(map(str, first.alignment.size)), first.alignment.scale
-        warn(f"{len(cropped)} clean images cropped to a multiple of the scale: {first.clean} to {size} (×{scale}), …")
+        shown = f"{len(cropped)}, e.g. {first.clean} to {size} (×{scale})"
+        warn(f"clean images cropped to a multiple of the scale: {shown}")
     return pairs
 
 

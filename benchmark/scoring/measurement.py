@@ -22,7 +22,7 @@ AT_ONCE = 2**21
 """The maximum number of pixels in a batch of several images."""
 
 Look = Callable[[], tuple[Image, Image]]
-"""A function that reads a restored image and its clean image, H×W×3 uint8."""
+"""A function that reads a restored image and its clean image, H×W×3 on the scale 0..255."""
 Model = Callable[[Tensor, Tensor], Tensor]
 """A function that returns N scores for N restored and N clean images, both N×3×H×W in [0, 1]."""
 
@@ -88,7 +88,7 @@ def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device
 
 
 def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
-    """Yield the names of images in batches of equal size; several images together have at most `AT_ONCE` pixels."""
+    """Yield names in batches of images of equal size; several images together have at most `AT_ONCE` pixels."""
     sizes = {name: look()[1].shape[:2] for name, look in images.items()}
     for (height, width), group in groupby(sorted(sizes, key=sizes.__getitem__), key=sizes.__getitem__):
         names, count = list(group), max(1, AT_ONCE // (width * height))

@@ -164,7 +164,7 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
         return _similarity(restored, clean, protocol).mean((1, 2, 3))
     if min(clean.shape[-2:]) < protocol.window:
         raise PetlirError(
-            f"SSIM under {protocol.id} needs {protocol.window} pixels a side inside the border, "
+            f"SSIM under {protocol.id} needs {protocol.window}×{protocol.window} pixels inside the border; "
             f"{clean.shape[-1]}×{clean.shape[-2]} are left"
         )
     # one plane and one moment at a time fit in a processor's cache, which makes this three times as fast

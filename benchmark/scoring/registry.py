@@ -39,7 +39,7 @@ class Score(NamedTuple):
 
 
 def compared(one: Score, other: Score) -> Iterator[tuple[str, float, float]]:
-    """Yield the name (e.g. `input_psnr`) and both values of each number that two rows of the same metric contain."""
+    """Yield the name (e.g. `input_psnr`) and both values of each number present in both of two rows of a metric."""
     yield one.metric, one.value, other.value
     if one.input is not None and other.input is not None:
         yield f"input_{one.metric}", one.input, other.input

@@ -154,13 +154,13 @@ class Comparison:
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def at(self, alpha: float) -> Self:
-        """Return this comparison, which has no planned interim analyses, with pairs separated at another alpha."""
+        """Return this comparison with pairs separated at another alpha; there must be no planned interim analyses."""
         found = self.found
         apart = separable(found.difference[0], found.adjusted_p, found.seeds, alpha)
         return replace(self, found=replace(found, apart=apart))
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """Return each method's best and worst possible rank (1 is best); all ranks hold jointly at level 1 − alpha."""
+        """Return each method's best and worst possible rank (1 is best); all ranges hold jointly at level 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from petlir.benchmark.errors import counted
 from petlir.benchmark.statistics import Scores
 from petlir.benchmark.statistics.collapse import collapsed_each, uncollapsed
 from petlir.benchmark.statistics.conditions import FEWEST_UNITS
@@ -50,8 +51,8 @@ class ScoreRows:
 def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
     """Return each method's scores (units × seeds) on the images common to all methods.
 
-    The scores of a unit's images are averaged. An image is left out if, with any seed that ran, any method lacks a
-    finite score on it.
+    The scores of a unit's images are averaged. An image is left out unless every method has a finite score on
+    it for each of the method's seeds that ran.
 
     Args:
         rows: one row per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
@@ -132,7 +133,7 @@ def rankable(
     if len(scores) < FEWEST_METHODS:
         return {}, f"fewer than {FEWEST_METHODS} PETL methods converged with all seeds"
     if len(next(iter(scores.values()))) < 2:
-        return {}, "fewer than two images have a finite PSNR for every method and seed"
+        return {}, "fewer than two scenes have an image with a finite PSNR for every method and seed"
     return scores, ""
 
 
@@ -158,4 +159,7 @@ def never_rankable(rows: pd.DataFrame | ScoreRows) -> str:
     scenes = len(set(np.asarray(rows.unit)[np.isfinite(rows.psnr)]))
     if scenes >= FEWEST_UNITS or not len(rows.psnr):
         return ""
-    return f"a column with {scenes} scenes is never ranked, whatever the number of seeds: the minimum is {FEWEST_UNITS}"
+    return (
+        f"a column with {counted(scenes, 'scene')} is never ranked, whatever the number of seeds: "
+        f"the minimum is {FEWEST_UNITS}"
+    )

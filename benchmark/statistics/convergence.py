@@ -14,9 +14,9 @@ RULE = (
     "Convergence is tested by doubling the number of training steps. At the learning rate chosen for T steps, one "
     "network is trained for T steps and another for T/2 steps, each with a full learning-rate schedule and with the "
     "seed of the learning-rate search; a method has converged if its PSNR on validation images changes by less than "
-    "0.1 dB from T/2 to T steps. A column is ranked if at least six PETL methods have converged; all other methods are "
-    "listed below the ranking with their change of PSNR. References (frozen, input, cascade, scratch and full-ft) are "
-    "never ranked and never prevent a ranking. Smoke runs are not ranked."
+    "0.1 dB from T/2 to T steps. A column is ranked only if at least six PETL methods have converged; all other "
+    "methods are listed below the ranking with their change in PSNR. References (frozen, input, cascade, scratch and "
+    "full-ft) are never ranked and never prevent a ranking. Smoke runs are not ranked."
 )
 """The rule as stated in the documentation, on report pages and in the last lines that a run prints."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"
@@ -46,7 +46,7 @@ class Convergence:
 
     @property
     def converged(self) -> bool:
-        """True if the absolute change of PSNR is below `LIMIT`."""
+        """True if the absolute change in PSNR is below `LIMIT`."""
         return self.change is not None and abs(self.change) < LIMIT
 
     @property

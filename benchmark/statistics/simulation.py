@@ -2,7 +2,7 @@
 
 Data without true differences are drawn many times. The interval should contain 0 in 95 ± 1.5 % of the cases, and a
 column of ten equal methods should show a separation in at most 5 % of the cases, for all sizes of unit and seed
-effects, tails and ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
+effects, all tails and all ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
 The rate of false separations is that of the worst of 36 combinations of effect sizes, so a small number of repeats
 overestimates the rate. Beyond these simulations, heavier tails (3 degrees of freedom) and variances that differ by a

@@ -25,7 +25,7 @@ class Process:
 
     @property
     def alive(self) -> bool | None:
-        """True if the process is running; None if it is on another machine, where only heartbeats show if it runs."""
+        """True if the process is running; None if it is on another machine, so that only its heartbeats can tell."""
         if not self.machine or self.machine != _machine():
             return None
         return _started(self.pid) == self.started

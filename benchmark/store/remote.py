@@ -145,7 +145,7 @@ class RemoteStore(Store):
         self._bring(name for name in self._upload_missing(folder) if not (self.root / name).exists())
 
     def _upload_missing(self, folder: str) -> set[str]:
-        """Upload the files of a folder that are missing remotely; return the names of the earlier remote files."""
+        """Upload the files of a folder that are missing remotely; return the names of the files already there."""
         theirs = set(self.bucket.sizes(folder))
         for path in (self.root / folder).rglob("*.*"):
             if path.relative_to(self.root).as_posix() not in theirs and not path.name.startswith("."):

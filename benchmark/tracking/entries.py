@@ -21,8 +21,8 @@ LONGEST = 200
 def escaped(name: str) -> str:
     """Return a name that MLflow accepts for a metric, a parameter or a folder.
 
-    `@` becomes `:`, and forbidden characters become `_`. A name that changes otherwise, or contains `:` itself, gets a
-    digest of the original name as a suffix, so that different names stay different.
+    `@` becomes `:`, and forbidden characters become `_`. If anything but `@` changes, or the name contains `:`
+    itself, a digest of the original name is appended, so that different names stay different.
     """
     plain = name.replace("@", ":")
     allowed = FORBIDDEN.sub("_", plain)[:LONGEST]

@@ -53,7 +53,7 @@ LOCKED = 120.0
 """The number of seconds to wait for another process that creates the same database."""
 
 BATCH = 1000
-"""The maximum number of metrics per call of MLflow."""
+"""The maximum number of metrics or runs per call to MLflow."""
 
 
 def default_uri(store: Path) -> str:

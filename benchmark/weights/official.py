@@ -86,8 +86,8 @@ def _entry(row: dict[str, object]) -> Official:
 def candidates(backbone: Backbone, path: Path, sha256: str) -> tuple[Official, ...]:
     """Return the official checkpoints that the weights of `backbone` at `path` may be.
 
-    A checkpoint with a known digest is identified or excluded with certainty. Any other checkpoint may match; a
-    checkpoint with the same file name is preferred.
+    A checkpoint with the digest of the file is the only candidate. Otherwise the checkpoints with the same file name
+    are candidates, even if their known digest differs, or else all checkpoints without a known digest.
     """
     fitting = [one for one in known() if one.fits(backbone)]
     for rule in (

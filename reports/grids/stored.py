@@ -89,9 +89,11 @@ class Stored:
             return ""
         never = sorted(plan.label for plan in pieces if plan.each >= whole.each)
         first = sorted({int(plan.fixed // (whole.each - plan.each)) + 1 for plan in pieces if plan.each < whole.each})
-        said = [f"from {' to '.join(str(n) for n in dict.fromkeys((first[0], first[-1])))} tasks on"] if first else []
-        said += [f"never with {joined(never)}"] if never else []
-        return f" Adapters save storage {', '.join(said)}."
+        if not first:
+            return f" Adapters never save storage ({joined(never)})."
+        said = f"with at least {' to '.join(str(n) for n in dict.fromkeys((first[0], first[-1])))} tasks"
+        but = f", but never with {joined(never)}" if never else ""
+        return f" Adapters save storage {said}{but}."
 
 
 def stored(records: Iterable[Record]) -> list[Stored]:

@@ -34,7 +34,7 @@ class Figure:
         points: the points, in the order of the grid.
         drawing: the curves; None if the figure is a table.
         published: for each label, the paper's mean PSNR in dB over its image sets; empty without published results.
-        source: the source of the published results, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
+        source: the source of the published results, e.g. `AdaptIR, tables 6 and 1: Set5, Set14, Urban100`.
         sentences: the captions below the figure.
     """
 
@@ -93,7 +93,7 @@ def studies(
     Args:
         records: the records of a store.
         published: the claims of papers.
-        warn: receives a line for each grid that is left out; if a grid file is damaged, all grids are left out.
+        warn: receives a line for each grid with an error; if a grid file is damaged, all grids are left out.
         folder: the folder of the grids.
     """
     finished = finished_parts(records)
@@ -134,7 +134,8 @@ def _figures(found: GridRecords, published: Sequence[Claim]) -> Iterator[Figure]
             *(of_curves(some, one.along) if curves else (*of_rows(some), told_apart(some, rows))),
             against(one.paper, theirs, some),
         ]
-        source = f"{one.paper}, tables {' and '.join(one.tables)}: {', '.join(sets)}" if theirs else ""
+        kind = "table" if len(one.tables) == 1 else "tables"
+        source = f"{one.paper}, {kind} {' and '.join(one.tables)}: {', '.join(sets)}" if theirs else ""
         yield Figure(place, tuple(some), curves, theirs, source, tuple(filter(None, sentences)))
 
 

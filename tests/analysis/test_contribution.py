@@ -25,7 +25,7 @@ INPUTS, WANTED = (0.5, 1.5), (0.8, -0.6)
 
 
 class Toy(nn.Module):
-    """A network of two layers of one weight each, with a dropout between them and a weight that no head uses."""
+    """A network of two layers of one weight each, with dropout between them and a weight that no head uses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def test_the_network_stays_as_it_was():
 
 
 def test_without_images_there_is_no_mean():
-    with pytest.raises(PetlirError, match="there are none"):
+    with pytest.raises(PetlirError, match="no images were given"):
         faig(Toy(), tensors(END), tensors(START), [], "any")
 
 
@@ -146,7 +146,7 @@ def test_means_per_layer_and_group_weigh_every_parameter_alike():
 
 
 def test_kinds_and_places_of_nafnet_are_those_of_its_layout():
-    """Norms, factors and biases are as counted on the official network; the paper's Fig. 3 has 18 % and 80 %."""
+    """Counts are those of the official network; Fig. 3 of the paper gives 18 % (encoder, decoder) and 80 % (middle)."""
     with torch.device("meta"):
         network = build("nafnet-32")
     kinds, places = kinds_of(network), places_of(network)
@@ -179,6 +179,7 @@ def test_published_orderings_are_counted_over_tasks():
     others = [{**row, "label": "partial", "mean": 9.0} for row in rows if row["group"] == "weight"]
     (said,) = stated([*rows, *others], orderings())
     assert said.startswith(
-        "Biases and norms contribute more than convolutions (CoLoRA (Fig. 3)): holds for full-ft on 1 of 2"
+        "Biases and norms contribute more than convolutions (CoLoRA (Fig. 3)): "
+        "tasks on which this holds for full-ft: 1 of 2"
     )
     assert said.endswith("not on noise.")

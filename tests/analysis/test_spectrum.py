@@ -1,4 +1,4 @@
-"""Test spectra against maps of known spectrum, and the frequencies that a method adds against its inserted module."""
+"""Test spectra against maps of known spectrum, and the maps that a method adds against its inserted module's output."""
 
 import numpy as np
 import pytest

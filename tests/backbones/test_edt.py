@@ -246,7 +246,7 @@ def test_every_site_stands_in_the_computation():
 
 
 def test_doors_stand_at_both_branches():
-    """Modules in parallel to a branch and after it see the block's own features."""
+    """Modules parallel to and after a branch see the block's own features."""
     network, images = small(), torch.rand(1, 3, 16, 16)
     before = network(images, "sr_x2")
     for block in network.blocks():

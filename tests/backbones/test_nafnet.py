@@ -95,7 +95,7 @@ def test_block_names():
 
 
 def brute(features: torch.Tensor, side: int) -> torch.Tensor:
-    """Average each complete window separately, and replicate the means at the border to the size of the features."""
+    """Average each complete window separately, and replicate the outermost means to reach the size of the features."""
     height, width = features.shape[-2:]
     means = functional.avg_pool2d(features.double(), (min(side, height), min(side, width)), stride=1)
     down, right = height - means.shape[-2], width - means.shape[-1]

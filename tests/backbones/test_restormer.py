@@ -98,7 +98,7 @@ def test_padding_is_cropped_off(size):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 16), (8, 1)])
 def test_a_single_row_or_column_is_refused(size):
-    with pytest.raises(PetlirError, match="too small for restormer; 2×2 at least"):
+    with pytest.raises(PetlirError, match="too small for restormer; expected at least 2×2"):
         tiny()(torch.rand(1, 3, *size))
 
 
@@ -143,8 +143,8 @@ def test_settings_without_meaning_are_one_line():
     for options, words in (
         ({"norm": "bias-free"}, "did you mean 'biasfree'"),
         ({"blocks": (1, 1, 1)}, "four levels"),
-        ({"dim": 9, "attention_heads": (1, 1, 1, 1)}, "dim 9 of a Restormer is not even"),
-        ({"dim": 8, "attention_heads": (1, 3, 4, 8)}, "do not divide"),
+        ({"dim": 9, "attention_heads": (1, 1, 1, 1)}, "expected an even dim"),
+        ({"dim": 8, "attention_heads": (1, 3, 4, 8)}, "numbers of heads that divide"),
         ({"heads": (1, 2, 4, 8)}, "did you mean 'attention_heads'"),
     ):
         with pytest.raises(PetlirError, match=words):

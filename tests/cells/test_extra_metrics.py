@@ -164,7 +164,7 @@ def test_a_lens_adds_columns_and_changes_no_record(store):
 def test_a_lens_names_what_it_cannot_see(store):
     lines: list[str] = []
     records = list(Store(store).records())
-    with pytest.raises(PetlirError, match="rgb-float scores images before they are rounded"):
+    with pytest.raises(PetlirError, match="rgb-float scores images before rounding"):
         through(protocols("rgb-float"), records, Store(store), lines.append)
     (plain,) = through(protocols("rgb+x8"), records, Store(store), lines.append)
     assert (plain.scores, lines) == (records[0].scores, [])

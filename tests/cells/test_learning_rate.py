@@ -62,7 +62,9 @@ EVERY = [(rate, 2, learning_rate.SEED) for rate in (*RATES, 1.7e-3, 2.3e-3)] + [
 def test_eight_trials_then_the_half_trial_all_with_the_selection_seed(lab, tmp_path, untrained):
     (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
     assert untrained == EVERY
-    assert line == ("ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged), of 8 rates")
+    assert line == (
+        "ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged); rates tried: 8"
+    )
     rows = [json.loads(path.read_text()) for path in tmp_path.glob("tuning/**/*.json")]
     assert {(row["rate"], row["cell"]["steps"], row["cell"]["seed"]) for row in rows} == set(EVERY)
 
@@ -80,8 +82,7 @@ def test_the_record_holds_the_doubling_test(lab, tmp_path, untrained):
     assert found["frozen"].convergence is None
     assert {label for label, record in found.items() if record.cell.reference} == {"full-ft", "frozen"}
     assert outcome.summary().splitlines()[-2:] == [
-        "ipt-nano · tiny: 0 of 1 PETL methods converged; not converged: lora (+0.40 dB); "
-        "references: full-ft (+0.40 dB)",
+        "ipt-nano · tiny: 0 of 1 PETL method converged; not converged: lora (+0.40 dB); references: full-ft (+0.40 dB)",
         RULE,
     ]
 
@@ -106,7 +107,7 @@ def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, mon
 
 
 def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untrained, monkeypatch):
-    """Both runners plan every trial, as if they had started at once; the second runner finds each trial done."""
+    """Both runners plan every trial, as if they had started together; the second runner finds each trial done."""
     jobs: list[QueuedJob] = []
     real = lab.executor.run
 
@@ -135,7 +136,7 @@ def test_a_half_trial_is_no_trial_of_a_shorter_selection(lab, tmp_path, untraine
 
 def test_one_step_is_tested_too(lab, tmp_path, untrained):
     (line,) = runner.tune(lab.request(regime="tuned", steps=1), tmp_path, device="cpu", workers=1)
-    assert line.endswith("0.003 (29.60 dB at 1 steps, 29.60 at 1: +0.00, converged), of 8 rates")
+    assert line.endswith("0.003 (29.60 dB at 1 step, 29.60 at 1: +0.00, converged); rates tried: 8")
 
 
 def test_every_method_gets_as_many_trials():
@@ -186,7 +187,7 @@ def test_a_shipped_choice_is_continued_to_eight(lab, tmp_path, monkeypatch, untr
     monkeypatch.setattr(learning_rate, "committed", lambda cell, weights: found)
     (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
     assert untrained == further
-    assert line.endswith("not converged), of 8 rates")
+    assert line.endswith("not converged); rates tried: 8")
 
 
 def test_tuned_again_the_store_counts_and_not_what_is_shipped(lab, tmp_path, monkeypatch, untrained):
@@ -282,7 +283,9 @@ def test_a_training_image_that_is_a_test_image_is_refused(lab, tmp_path):
 def test_tune_says_what_it_chose(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(learning_rate, "committed", lambda cell, weights: shipped())
     (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
-    assert line == ("ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged), of 8 rates")
+    assert line == (
+        "ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged); rates tried: 8"
+    )
 
 
 def test_tune_says_where_it_failed(lab, tmp_path):

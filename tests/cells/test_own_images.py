@@ -167,7 +167,7 @@ def test_an_adapter_of_other_options_is_refused(finished):
 def test_memory_for_an_image_grows_by_no_more_than_is_checked_for():
     """Memory per pixel is measured at two sizes with tiles of the same size.
 
-    At this rate, an 8K image takes no more than the check of image headers assumes.
+    It does not exceed what the check of image headers assumes; by this check, an 8K image takes less than 6 GiB.
     """
     network = Pointwise(16)
 

@@ -36,7 +36,7 @@ def peak(at: float) -> Curve:
 
 
 def below(limit: float, psnr: Curve) -> Curve:
-    """Return the curve with trials that diverge from the rate `limit` upwards."""
+    """Return the curve, except that trials at the rate `limit` and above diverge."""
     return lambda rate: psnr(rate) if rate < limit else None
 
 
@@ -131,11 +131,11 @@ def test_a_choice_is_complete_with_the_half_trial_of_its_rate():
 
 
 def test_a_choice_in_words():
-    assert str(whole()) == "0.003 (30.00 dB at 40 steps, 29.59 at 20: +0.41, not converged), of 8 rates"
-    assert str(whole(30.05)) == "0.003 (30.00 dB at 40 steps, 30.05 at 20: -0.05, converged), of 8 rates"
-    assert str(whole(None)) == "0.003 (30.00 dB at 40 steps, diverged at 20: not converged), of 8 rates"
-    assert str(selection(dict(whole().trials))) == "0.003 (30.00 dB at 40 steps, not tested), of 8 rates"
-    assert str(selection({1e-3: None})) == "diverged at every rate, of 1 rates"
+    assert str(whole()) == "0.003 (30.00 dB at 40 steps, 29.59 at 20: +0.41, not converged); rates tried: 8"
+    assert str(whole(30.05)) == "0.003 (30.00 dB at 40 steps, 30.05 at 20: -0.05, converged); rates tried: 8"
+    assert str(whole(None)) == "0.003 (30.00 dB at 40 steps, diverged at 20: not converged); rates tried: 8"
+    assert str(selection(dict(whole().trials))) == "0.003 (30.00 dB at 40 steps, not tested); rates tried: 8"
+    assert str(selection({1e-3: None})) == "diverged at every rate; rates tried: 1"
 
 
 def test_a_choice_survives_its_file():

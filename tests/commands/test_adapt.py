@@ -101,7 +101,7 @@ def test_ctrl_c_before_anything_is_finished(adapt, monkeypatch):
     code, _, err = adapt()
     assert (code, err.splitlines()[-1]) == (
         1,
-        "petlir: no adapter was finished before you stopped it; run the same command again to continue",
+        "petlir: no adapter was finished before you stopped the run; run the same command again to continue",
     )
 
 
@@ -138,7 +138,7 @@ def test_the_time_limit_ends_it(adapt, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--minutes", "0"], "petlir: --minutes 0: expected a number of minutes above 0"),
+        (["--minutes", "0"], "petlir: --minutes 0: expected a finite number of minutes above 0"),
         (["--minutes", "nan"], "petlir: --minutes nan: expected"),
         (["-m", "frozen"], "petlir: nothing to train in -m frozen; expected a method such as lora"),
         (["-b", "nafnet-nan"], "petlir: unknown backbone 'nafnet-nan'; did you mean 'nafnet-nano'?"),

@@ -193,7 +193,7 @@ def test_a_test_image_that_the_window_of_ssim_does_not_fit(refused, tmp_path):
     for side in ("clean", "degraded"):
         save(mine / "test" / side / "1.png", draw([1], 10, 64))
     line = refused("-t", f"pairs:{mine}", "-m", "lora")
-    assert line.startswith(f"petlir: {mine}/test/clean/1.png: SSIM under rgb@tiles-48 needs 11 pixels a side")
+    assert line.startswith(f"petlir: {mine}/test/clean/1.png: SSIM under rgb@tiles-48 needs 11×11 pixels")
 
 
 def test_a_corrupt_weight_file(refused, monkeypatch, tmp_path):
@@ -221,7 +221,7 @@ def test_nan_in_training_fails_its_cell_only(lab, store, capsys):
 
 @pytest.mark.parametrize("after", range(0, 12, 3))
 def test_a_full_disk(lab, store, capsys, monkeypatch, after):
-    """The disk is full after `after` files: one line is printed, no record is written, and the next call continues."""
+    """The disk is full after `after` files: one line is printed, no failure is recorded, the next call continues."""
     left = [after]
 
     def replace(path: Path, content: bytes, flush: bool) -> None:
@@ -238,7 +238,7 @@ def test_a_full_disk(lab, store, capsys, monkeypatch, after):
         code, _, err = command(capsys, "run", *asked)
     (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
     assert code == 2
-    assert re.fullmatch(r"petlir: cannot write .*: No space left on device; the previous file is unchanged", line)
+    assert re.fullmatch(r"petlir: cannot write .*: No space left on device; any previous file is unchanged", line)
     assert "Traceback" not in err
     assert all(record.state == "done" for record in Store(store).records())
     assert [path for path in store.glob("**/*") if path.suffix == ".part" or path.name.startswith(".")] == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from petlir.benchmark.commands import doctor
+from petlir.benchmark.errors import counted
 from tests.helpers.engine import command
 
 NAMES = ["images/c.bin", "weights/a.safetensors", "images/b.bin", "stores/x/cells/record.json"]
@@ -36,7 +37,7 @@ def left(cache: Path) -> list[str]:
 )
 def test_the_least_recently_used_files_go_first(size, removed, cache: Path, capsys):
     code, out, _ = command(capsys, "clean", "--cache", size, "--dry-run")
-    assert code == 0 and f"in {removed} files would be removed" in out and left(cache) == sorted(NAMES)
+    assert code == 0 and f"in {counted(removed, 'file')} would be removed" in out and left(cache) == sorted(NAMES)
     code, out, _ = command(capsys, "clean", "--cache", size, "--json")
     assert code == 0 and json.loads(out)["bytes"] == removed * 100 * 1024
     assert left(cache) == sorted(NAMES[removed:])

@@ -44,7 +44,7 @@ def test_the_command_says_what_to_run_next(tmp_path, capsys, kind, line):
     path = tmp_path / "my_start.py"
     assert (code, out.splitlines()) == (0, [str(path), f"next: {line.format(path)}"])
     code, _, err = command(capsys, "new", kind, "my-start", "--folder", tmp_path)
-    assert code == 2 and "exists already" in err and err.count("\n") == 1
+    assert code == 2 and "already exists" in err and err.count("\n") == 1
 
 
 def test_an_unknown_kind_is_named(tmp_path):
@@ -63,7 +63,7 @@ def test_a_new_task_loads(tmp_path):
 def test_an_existing_file_is_kept(tmp_path, kind):
     path = tmp_path / "mine.py"
     path.write_text("mine")
-    with pytest.raises(PetlirError, match="exists already"):
+    with pytest.raises(PetlirError, match="already exists"):
         new(kind, "mine", tmp_path)
     assert path.read_text() == "mine"
 

@@ -84,7 +84,7 @@ class ChangesItself(Sound):
 
 @dataclass(frozen=True)
 class DrawsDefault(Sound):
-    """A method whose default option is drawn."""
+    """A method with an option whose default differs between instances."""
 
     seed: int = field(default_factory=itertools.count(1).__next__)
 

@@ -106,7 +106,7 @@ class CachesDraw(Beside):
 
 @dataclass(frozen=True)
 class DrawsWhenBuilt(Sound):
-    """A method that draws a number, besides its options, when it is built."""
+    """A method that, besides its options, holds a random number that is drawn when the method is built."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -103,7 +103,7 @@ def test_the_user_can_interrupt_a_check():
 
 @dataclass(frozen=True)
 class Interrupts(Sound):
-    """A method during which the user presses Ctrl-C."""
+    """A method during whose `adapt` the user presses Ctrl-C."""
 
     def adapt(self, backbone: Backbone) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -134,7 +134,7 @@ def test_a_module_for_maps_on_tokens_hints_at_on_map(method):
 
 @dataclass(frozen=True)
 class MovesFrozen(Sound):
-    """A module that changes a frozen weight whenever it is evaluated."""
+    """A method whose module changes a frozen weight whenever it is evaluated."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)

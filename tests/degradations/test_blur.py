@@ -104,7 +104,7 @@ def test_resizing_takes_away_what_the_small_image_cannot_hold():
         (lambda: GaussianBlur(-1), "sigma of a Gaussian blur must be 0 or more, not -1"),
         (lambda: MotionBlur(-2, 0), "length of a motion blur must be 0 or more, not -2"),
         (lambda: RandomMotionBlur(2), "motion blur: shortest is 3.0, expected 0 to the longest length, 2 pixels"),
-        (lambda: Resized(0.5), "ratio of a resizing must be 1 or more, not 0.5"),
+        (lambda: Resized(0.5), "the resizing ratio must be 1 or more, not 0.5"),
     ],
 )
 def test_what_is_no_blur_is_refused(make, line_of):

@@ -110,7 +110,7 @@ def test_training_crops_are_kept_as_test_images_unless_said():
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: GaussianNoise(30, "round"), "unknown way to keep a noisy image 'round'; did you mean"),
+        (lambda: GaussianNoise(30, "round"), "unknown storage format of noisy images 'round'; did you mean"),
         (lambda: Jpeg(30, on="patches"), "JPEG compression applies to 'images' or 'crops', not 'patches'"),
         (lambda: Chain((Jpeg(30, on="crops"), Bicubic(2))), "must apply its whole-image steps before it adds noise"),
     ],
@@ -176,9 +176,9 @@ def test_camera_noise_without_photons_leaves_the_image():
 
 
 def test_camera_noise_has_the_variance_of_its_model():
-    """On a mosaic site the variance is shot·signal + read.
+    """The variance at a mosaic site is shot·signal + read.
 
-    Interpolated green averages four sites, so it has a quarter of it.
+    Interpolated green averages four sites, so its variance is a quarter of this.
     """
     level, shot = 128, 2e-4
     image = np.full((256, 256, 3), level, np.uint8)

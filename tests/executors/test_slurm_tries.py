@@ -1,4 +1,4 @@
-"""Test jobs that end early, on a simulated queue: after four times in a row without progress they count as failed."""
+"""Test jobs that end early on a simulated queue: a job that ends four times in a row without progress has failed."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def in_a_folder(test: Callable[..., None]) -> Callable[..., None]:
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """Draw a file's content that is cut, overwritten or extended at some places."""
+    """Draw a file's content that is cut, overwritten or extended in some places."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
         end = min(len(content), start + draw(st.sampled_from([0, 1, 4, 64, len(content)])))

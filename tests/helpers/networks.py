@@ -98,7 +98,7 @@ class ConvNet(Backbone):
 
 
 class Pointwise(Backbone):
-    """A network without receptive field: it transforms every pixel separately and repeats it `scale` times.
+    """A network with a receptive field of one pixel: it transforms each pixel by itself and repeats it `scale` times.
 
     Attributes:
         seen: the shapes of all inputs.

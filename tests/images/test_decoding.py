@@ -1,6 +1,6 @@
 """Test decoding: images come upright, at their own bit depth and with a separate alpha channel.
 
-Other files are refused with their names.
+Other files are refused in one line that names the file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 }  # fmt: skip
 """Stored pixels → what a viewer shows, by EXIF orientation.
 
-The orientation tells on which side the stored first row and column lie.
+The orientation states on which sides the first stored row and column lie.
 """
 LOSSLESS: dict[str, dict[str, Any]] = {
     "PNG": {},

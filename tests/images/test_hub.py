@@ -38,7 +38,7 @@ def offline(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Make the hub's dataset `someone/set` at the commit load from `tmp_path/hub`, and return this folder."""
+    """Make commit COMMIT of the hub's dataset `someone/set` load from `tmp_path/hub`, and return this folder."""
     real = datasets.load_dataset
 
     def load(repo: str, *configuration: str, revision: str, split: str) -> object:
@@ -194,7 +194,7 @@ def test_a_half_present_set_names_what_is_missing(stand_in, tmp_path):
     tar(stand_in / "c.tar", {"x/a.png": IMAGES[0], "y/a.png": IMAGES[0]})
     assert "have the same name" in refusal(tmp_path, CLEAN, "/c.tar")
     tar(stand_in / "d.tar", {"x/a.png": IMAGES[0]})
-    assert "has 1 images, expected 5" in refusal(tmp_path, CLEAN, "/d.tar", count=5)
+    assert "has 1 image, expected 5" in refusal(tmp_path, CLEAN, "/d.tar", count=5)
 
 
 def test_images_that_cannot_be_used_are_named(stand_in, tmp_path):
@@ -251,7 +251,7 @@ def test_an_archive_that_is_cut_off(stand_in, tmp_path):
 
 @pytest.mark.parametrize("spoil", [lambda text: text.replace('"Image"', '"Picture"'), lambda text: text[:20]])
 def test_a_cache_of_another_version(stand_in, tmp_path, spoil):
-    """A newer version may write a kind of feature unknown to this one, or write only half of the file."""
+    """A newer version may write a kind of feature unknown to this one; an interrupted write leaves half a file."""
     folder(stand_in, "train", IMAGES, ["a", "b", "c"])
     assert len(index(tmp_path, CLEAN)) == 3
     (kept,) = (tmp_path / "cache").rglob("dataset_info.json")

@@ -83,7 +83,7 @@ def test_a_layout_that_is_whole_goes_before_one_that_is_not(tmp_path):
 def test_partners_that_are_missing_are_named(tmp_path, clean, noisy, side):
     save(tmp_path / "set/clean", *clean)
     save(tmp_path / "set/noisy", *noisy)
-    with pytest.raises(PetlirError, match=f"toy is incomplete: 1 of . files are missing: .*set/{side}/b.png;"):
+    with pytest.raises(PetlirError, match=f"toy is incomplete: 1 of . files is missing: .*set/{side}/b.png;"):
         PAIRS(tmp_path)
 
 

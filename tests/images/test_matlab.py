@@ -55,7 +55,7 @@ def test_blocks_are_pairs_of_forty_images_and_eight_scenes(tmp_path, write, fold
 
 def test_one_file_of_two_is_missed(tmp_path):
     version_5(tmp_path / "SIDD" / f"{CLEAN}.mat", CLEAN, blocks(1))
-    with pytest.raises(PetlirError, match=f"incomplete: 1 of 2 files are missing: .*SIDD/{NOISY}.mat; source: https"):
+    with pytest.raises(PetlirError, match=f"incomplete: 1 of 2 files is missing: .*SIDD/{NOISY}.mat; source: https"):
         image_set("SIDD-validation").index(tmp_path)
 
 

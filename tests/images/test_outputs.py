@@ -97,7 +97,7 @@ def test_an_image_that_cannot_be_decoded_does_not_stop_the_others(folder, tmp_pa
     content = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(content[: len(content) - 60])
     lines: list[str] = []
-    with pytest.raises(PetlirError, match=r"^1 of 2 images failed, the others were written; first error: "):
+    with pytest.raises(PetlirError, match=r"^1 of 2 images failed and the others were written; first error: "):
         write_each(outputs(folder, tmp_path / "out"), unchanged, "", lines.append)
     assert (tmp_path / "out/sub/b.png").exists() and not (tmp_path / "out/a.png").exists()
     assert len(lines) == 1 and "a.png is not a readable image" in lines[0]

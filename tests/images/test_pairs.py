@@ -143,7 +143,7 @@ def test_words_of_sides():
 
 def test_what_is_missing_is_named(tmp_path):
     save(tmp_path / "train/clean", "a", "b")
-    with pytest.raises(PetlirError, match="train has no folder of degraded images; expected degraded or input, noisy"):
+    with pytest.raises(PetlirError, match="no folder of degraded images; expected one of degraded, input, noisy"):
         PairFolder(tmp_path).files("train")
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(

@@ -38,7 +38,7 @@ def write(root: Path, files: Iterable[str], content: bytes) -> None:
 
 
 def lol() -> Iterator[tuple[str, str]]:
-    """Yield the paths of `our485` and `eval15` in the authors' archive, where training images have number gaps."""
+    """Yield the paths of the pairs of `our485` in the authors' archive, numbered from 2."""
     for number in range(2, 2 + 485):
         yield f"LOLdataset/our485/high/{number}.png", f"LOLdataset/our485/low/{number}.png"
 

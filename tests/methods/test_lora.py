@@ -13,7 +13,7 @@ HEAD = "denoise_30"
 
 
 def shaken(method: LoRA):
-    """Adapt the small network and replace LoRA's zeros by random weights."""
+    """Adapt the small network and set all of LoRA's weights to random values."""
     adapted = adapt(tiny(), method, HEAD, seed=0)
     with torch.no_grad():
         for index, parameter in enumerate(adapted.trainable().values()):

@@ -75,7 +75,7 @@ def _refused_by_peft(reasons: Mapping[str, str]) -> set[str]:
 
 @pytest.mark.parametrize(("backbone", "size"), [*((name, "") for name in NAMES), ("convolutional", "@1k")])
 def test_no_method_and_no_task_ends_a_grid(lab, backbone, size):
-    """Tasks whose scale no head of the network has are not applicable, and neither are cells that require them."""
+    """Tasks are not applicable if no head has their scale, and neither are cells that require cells on such tasks."""
     request = lab.request(backbones=f"{backbone}:none", methods=f"*{size},uir-lora[sites=all]", tasks="*")
     context = lab.context(plugin_files=(str(PLUGIN), str(FILE)))
     planner = Planner(type(request)(**{**vars(request), "context": context}))

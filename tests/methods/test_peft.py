@@ -72,7 +72,7 @@ def test_on_maps_too(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_convolution_is_the_linear_layer_that_it_is(name):
-    """The same tuner gets the same numbers once as a linear layer and once as a 1×1 convolution."""
+    """With the same weights, a tuner gives the same output on a linear layer as on a 1×1 convolution."""
     convolution = tuned(shaken(adapt(ConvNet(), method(f"{name}[sites=up]"), "restore", 0)).backbone)[0].eval()
     linear = Tuned(convolution.layer, maps=False)
     image = torch.randn(2, 24, 4, 5)
@@ -90,7 +90,7 @@ def test_it_trains_as_many_parameters_as_its_formula_says(item):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_counting_needs_no_memory(name):
-    """Tuners that read the frozen weights cannot be built on the device `meta` alone."""
+    """Some tuners read the values of the frozen weights; on the device `meta` they are given zeros."""
     here = adapt(tiny(), METHODS[name](), HEAD, 0).trainable()
     with torch.device("meta"):
         there = adapt(tiny(), METHODS[name](), HEAD, 0).trainable()

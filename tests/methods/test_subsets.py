@@ -1,4 +1,4 @@
-"""Test BitFit, norm tuning, tail tuning, partial fine-tuning and training from scratch against counts by hand."""
+"""Test BitFit, norm tuning, tail tuning, partial fine-tuning and training from scratch against hand counts."""
 
 import copy
 
@@ -59,7 +59,7 @@ def test_counts(backbone, head, method, expected):
 def test_shares_of_nafnet_are_those_that_colora_reports():
     """The paper reports 18 % of the parameters in encoder and decoder, and 80 % in the middle.
 
-    Measured are 19.0 % and 76.2 %; the rest lies between them.
+    The counts here are 19.0 % and 76.2 %; the rest is in layers between these parts.
     """
     shares = {where: counted(PartialFineTuning(where=where), "nafnet-32", "restore") / 29_159_715 for where in PLACES}
     assert shares["encoder"] + shares["decoder"] == pytest.approx(0.190, abs=5e-4)

@@ -1,4 +1,4 @@
-"""Test mixed LoRAs against single LoRAs and dense updates by hand, and their routing on real degradations."""
+"""Test mixed LoRAs against single LoRAs and dense updates computed by hand, and their routing on real degradations."""
 
 from __future__ import annotations
 
@@ -458,7 +458,7 @@ def test_none_leaves_out_what_belongs_to_an_expert(tasks, scale, left_out):
 
 
 def test_the_best_sequence_is_found_among_all():
-    """Experts add a constant to the image or double its size; the clean image needs two of them in order."""
+    """Experts halve the values, add a constant or double the width; two of them in sequence give the clean image."""
     steps = {0: lambda x: x / 2, 1: lambda x: x + 0.25, 2: lambda x: x.repeat_interleave(2, -1), 3: lambda x: x}
     run = lambda place, image: steps[place](image)  # noqa: E731
     image = torch.rand(1, 3, 4, 4) / 2

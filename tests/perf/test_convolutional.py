@@ -202,7 +202,7 @@ def _mean(network: nn.Module, images: Tensor) -> Tensor:
 def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
     """Return the processor time of `one` divided by that of `other`.
 
-    Both run alternately; after a warm-up round, the fastest of `rounds` counts.
+    Both run alternately; the time of each is its minimum over `rounds` rounds after a warm-up round.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):

@@ -22,7 +22,7 @@ def lab(small_images: Path) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def honest(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an unpacked submission of one cell, scored under an unrounded protocol and with a metric in addition."""
+    """Return an unpacked submission of one cell, scored under an unrounded protocol and with an extra metric."""
     root = tmp_path_factory.mktemp("honest")
     lab.finished(root / "store", methods="lora[rank=2]", tasks="tiny", protocols="rgb-float", metrics="psnr")
     submit(root / "store", root / "a.zip", "someone", None, False)

@@ -1,4 +1,4 @@
-"""Test forgeries in what only a file's form or a further text shows: each is named, and none reaches a store."""
+"""Test forgeries that only a file's form or an additional entry reveals: each is named, and none reaches a store."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_neither_a_reason_nor_a_source_that_no_check_covers_is_taken_over(lab, f
 
 
 def pipe(folder: Path) -> None:
-    """Put a pipe, reading from which never ends, in the place of a trial."""
+    """Replace a trial with a pipe from which reading never ends."""
     (folder / "tuning" / ("a" * 64)).mkdir(parents=True)
     os.mkfifo(folder / "tuning" / ("a" * 64) / "0.1.json")
 
@@ -155,7 +155,7 @@ def linked_folder(folder: Path) -> None:
 
 
 def two_sources(folder: Path) -> None:
-    """Put a file beside the source of a plugin, whose digest it lacks."""
+    """Put a second file, with a different digest, beside the source of a plugin."""
     next(folder.glob("plugins/*/tiny.py")).with_name("another.py").write_text("NUMBER = 3\n")
 
 
@@ -176,7 +176,7 @@ def large_trial(folder: Path) -> None:
         (linked_folder, "cells is a link"),
         (two_sources, r"another\.py has the digest"),
         (large_source, r"tiny\.py has 2,097,152 bytes; expected at most"),
-        (large_trial, r"0\.1\.json is not a trial of a learning rate: it has"),
+        (large_trial, r"0\.1\.json is not a trial of a learning rate: it is"),
     ],
 )
 def test_a_file_of_another_kind_or_size_is_refused(lab, forged, monkeypatch, change, line):

@@ -66,7 +66,7 @@ def test_a_key_that_begins_like_another_replaces_nothing(tmp_path):
     theirs["key"] = mine["key"][:8] + "0" * 56
     store, other = write_store(tmp_path / "mine", [mine]), write_store(tmp_path / "theirs", [theirs])
     before = contents(store)
-    with pytest.raises(PetlirError, match="holds another cell"):
+    with pytest.raises(PetlirError, match="holds a different cell"):
         merge(other, store)
     assert contents(store) == before
 

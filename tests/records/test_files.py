@@ -126,8 +126,8 @@ def test_further_metrics_of_the_first_version_become_scores_without_a_protocol()
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"units": ["one"]}, "units has 1 entries; expected one for each of 2 images"),
-        ({"values": {"psnr": [27.0], "ssim": [0.8, 0.9]}}, "values.psnr has 1 entries"),
+        ({"units": ["one"]}, "units has length 1; expected 2, the number of images"),
+        ({"values": {"psnr": [27.0], "ssim": [0.8, 0.9]}}, "values.psnr has length 1"),
         ({"values": {"psnr": [27.0, "nan"]}}, "psnr"),
         ({"images": ["../x", "coffee"]}, "images"),
         ({"protocol": None}, "needs at least one score under a protocol"),

@@ -1,4 +1,4 @@
-"""Test that the pages of analyses plot the values of the rows."""
+"""Test that the pages of analyses plot the values of the analyses' rows."""
 
 import re
 

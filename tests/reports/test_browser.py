@@ -201,7 +201,7 @@ def test_the_error_map_is_eight_times_the_difference(browser, site, tmp_path):
 
 
 CONTRAST = {"color-contrast": {"enabled": False}}
-"""The rule that takes most of axe's time."""
+"""Options that disable the rule that takes most of axe's time."""
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ CONTRAST = {"color-contrast": {"enabled": False}}
     ],
 )  # fmt: skip
 def test_axe_finds_nothing_serious(browser, site, ranked_site, width, scheme, kinds, rules):
-    """By default, pages of all kinds are checked except for the contrast of colours, which all pages share."""
+    """By default, colour contrast is checked on two pages only, because all pages use the same colours."""
     for path in one_of_each_kind(ranked_site) if kinds else (site / "index.html", site / "pictures.html"):
         with opened(browser, path, width=width) as page:
             page.emulate_media(color_scheme=scheme)

@@ -52,9 +52,9 @@ def test_the_sentence_says_from_where_pieces_need_less():
     assert one.sentence.startswith(
         "Storage for 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"
     )
-    assert one.sentence.endswith("Adapters save storage from 2 tasks on.")
+    assert one.sentence.endswith("Adapters save storage with at least 2 tasks.")
     greedy = [*RECORDS, cell("huge", 5000)]
-    assert stored(typed_all(greedy))[0].sentence.endswith("tasks on, never with huge.")
+    assert stored(typed_all(greedy))[0].sentence.endswith("tasks, but never with huge.")
 
 
 def test_csv_holds_every_number_of_tasks():

@@ -25,7 +25,7 @@ PLACES = ("parallel-mlp", "parallel-attention", "after-mlp", "after-attention")
 
 
 def cell(method: str, psnr: float, seed: int = 0, task: str = "hybrid_lr4_noise30", **given: Any) -> dict[str, Any]:
-    """Return a record with mean PSNR `psnr` over photographs, whose images differ by 1 dB from each to the next."""
+    """Return a record with mean PSNR `psnr` over photographs; the PSNR rises by 1 dB from each image to the next."""
     known = "frozen" if method == "frozen" else "lora"
     made = record(known, "hybrid_lr4_noise30", seed, smoke=False, **{"label": method, **given})
     made["cell"] |= {"task": task, "method": method}

@@ -80,7 +80,7 @@ def test_what_got_worse_what_scratch_reaches_and_what_failed_is_not_expected():
     told = " ".join(surprises([photographs(made)], typed_all(made), []))
     assert "training made lora worse than the frozen network" in told
     assert "a network trained from scratch (28.50 dB) is at least as good as full fine-tuning (27.50 dB)" in told
-    assert "1 run failed, e.g. ssf on hybrid_lr4_noise30: the loss is not a number." in told
+    assert "1 run failed: ssf on hybrid_lr4_noise30: the loss is not a number." in told
     assert surprises([photographs([record("frozen", HYBRID), record("lora", HYBRID)])], [], []) == []
 
 
@@ -94,7 +94,7 @@ def test_a_hybrid_task_says_what_methods_of_each_size_reach():
     assert "input (bicubic) 25.00 dB" in numbers
     assert len(sizes) == 2
     one, two = sorted(sizes)
-    assert one.startswith("At about 0.6 % of the backbone's parameters, 1 of 1 PETL methods reached a higher PSNR")
+    assert one.startswith("At about 0.6 % of the backbone's parameters, 1 of 1 PETL method reached a higher PSNR")
     assert two.startswith("At about 2 % of the backbone's parameters, 0 of 2 PETL methods reached a higher PSNR")
 
 

@@ -130,7 +130,7 @@ def test_a_collapsed_seed_is_counted_and_its_interval_is_of_the_others():
 
 
 def test_what_has_not_converged_is_not_ranked():
-    """Six methods have converged without the best two; if one more has not, five remain and nothing is ranked."""
+    """Six methods have converged, but not the best two; if one more has not, five remain and nothing is ranked."""
     records = ranked_records()
     for one in ranked_records():
         if one["cell"]["label"] in ("lora", "ssf"):
@@ -267,7 +267,7 @@ def test_shares_of_the_gain_stand_where_they_say_something():
 
 
 def test_gains_over_frozen_have_intervals_where_there_are_units_enough():
-    """The true gains are known; six procedural images and three seeds suffice for intervals, four photographs not."""
+    """The true gains are known; six procedural images and three seeds give intervals; four photographs do not."""
     photographs, procedural = (
         next(table for table in of_four_photographs(3) if table.domain == domain)
         for domain in ("photographs", "procedural")

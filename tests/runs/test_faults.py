@@ -109,7 +109,7 @@ def test_a_lost_mlflow_server_loses_nothing_and_sync_mirrors_later(lab, tmp_path
     assert {record.state for record in Store(store).records()} == {"done"}
     for _ in range(2):
         code, out, _ = command(capsys, "sync", "--store", store, "--mlflow-uri", later)
-        assert (code, out) == (0, f"2 records are in {later}\n")
+        assert (code, out) == (0, f"2 records in {later}\n")
     client = mlflow.MlflowClient(tracking_uri=later)
     found = client.search_runs([client.get_experiment_by_name("petlir demo").experiment_id])
     keys = sorted(run.data.tags["petlir.key"] for run in found if "petlir.key" in run.data.tags)

@@ -31,7 +31,7 @@ REFERENCES = {"full-ft": 7.0, "scratch": 8.0}
 
 
 class Pretend:
-    """A replacement of a run that writes records of each method at its level and notes what was requested."""
+    """A stand-in for a run; it writes records of each method at its level and notes what was requested."""
 
     def __init__(self, root: Path, converged: bool = True) -> None:
         self.root, self.converged = root, converged
@@ -79,7 +79,7 @@ def test_only_tied_methods_get_further_seeds(asked, tmp_path):
     assert everything == ([*LEVELS], 3)
     assert [seeds for _, seeds in further] == [5, 8]
     assert further[-1][0] == ["adapter", "lora"]
-    assert pretend.said[-1] == "ipt-nano · tiny · small-test, rgb@whole: 14 of 15 pairs separated at analysis 3"
+    assert pretend.said[-1] == "ipt-nano · tiny · small-test, rgb@whole: pairs separated at analysis 3: 14 of 15"
 
 
 def test_the_report_knows_how_often_was_looked(asked, tmp_path):

@@ -48,7 +48,7 @@ def test_what_is_composed_is_as_brief_as_its_parts(lab, tmp_path, monkeypatch, l
 
 
 def test_the_key_holds_what_is_required(lab):
-    """If the required cell is on another task, the key changes although nothing else of the cell does."""
+    """If the required cell is on another task, the key components `options` and `needs` change, and no others."""
 
     def parts(methods: str) -> dict[str, str]:
         planner = Planner(lab.request(methods=methods))

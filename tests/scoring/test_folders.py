@@ -145,14 +145,14 @@ def test_the_first_name_without_a_partner_is_named(tmp_path):
 def test_sizes_that_differ_are_named(tmp_path):
     full = save(tmp_path / "full", a=image(0, 24, 28))
     half, odd = save(tmp_path / "half", a=image(0, 12, 14)), save(tmp_path / "odd", a=image(0, 12, 13))
-    refused("14×12 pixels, its reference 28×24; equal sizes are expected; the restored image is 2 times", half, full)
+    refused("14×12 pixels, its reference 28×24; equal sizes are expected; use --bicubic", half, full)
     refused("13×12 pixels, its reference 28×24; equal sizes are expected", odd, full, bicubic=True)
     refused("28×24 pixels, its reference 14×12; equal sizes are expected", full, half, bicubic=True)
 
 
 def test_images_too_small_for_the_protocol_are_named(tmp_path):
     folder = save(tmp_path / "one", a=image(0, 12, 28))
-    refused("a.png: SSIM under y-crop4 needs 11 pixels", folder, folder, "y-crop4")
+    refused("a.png: SSIM under y-crop4 needs 11×11 pixels", folder, folder, "y-crop4")
 
 
 def test_a_real_alpha_channel_is_refused(tmp_path):
@@ -187,7 +187,7 @@ def test_all_protocols_stand_side_by_side_as_each_would_alone(tmp_path):
 
 def test_what_is_not_rounded_is_not_scored_from_files(tmp_path):
     folder = save(tmp_path / "one", a=image(0))
-    refused("rgb-float scores images before they are rounded", folder, folder, "rgb-float")
+    refused("rgb-float scores images before rounding", folder, folder, "rgb-float")
 
 
 def test_the_command_prints_them_side_by_side(tmp_path, capsys):

@@ -255,7 +255,7 @@ def test_the_border_is_not_looked_at():
     ("metric", "sizes", "name", "message"),
     [
         (psnr, [(12, 14), (12, 15)], "y", "14×12 and 15×12 pixels cannot be compared"),
-        (ssim, [(18, 30), (18, 30)], "y-crop4", "needs 11 pixels a side inside the border, 22×10 are left"),
+        (ssim, [(18, 30), (18, 30)], "y-crop4", "needs 11×11 pixels inside the border; 22×10 are left"),
         (psnr, [(8, 30), (8, 30)], "y-crop4", "30×8 pixels are too small for the border of y-crop4"),
     ],
 )

@@ -13,7 +13,7 @@ UNITS, SEEDS = 8, 5
 
 
 def column(*levels: float, spread: float = 0.01, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return methods a, b, c … with these mean scores, on images that differ much more than the methods do."""
+    """Return scores of methods a, b, c … that differ by these levels, on images that differ much more."""
     draw = np.random.default_rng(seed)
     images = draw.normal(25, 3, (UNITS, 1))
     return {chr(97 + i): images + level + draw.normal(0, spread, (UNITS, SEEDS)) for i, level in enumerate(levels)}

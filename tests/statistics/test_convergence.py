@@ -138,7 +138,7 @@ def test_the_table_of_shipped_choices(tmp_path, monkeypatch):
     monkeypatch.setattr("petlir.benchmark.commands.listing.COMMITTED", tmp_path)
     rows = LISTS["convergence"]([])
     assert [row["about"] for row in rows] == [
-        "0.0055 (24.31 dB at 40 steps, 23.90 at 20: +0.41, not converged), of 3 rates"
+        "0.0055 (24.31 dB at 40 steps, 23.90 at 20: +0.41, not converged); rates tried: 3"
     ]
     assert as_markdown("convergence", rows).splitlines()[-1] == (
         "| ipt-nano | lora | tiny | demo | 0.0055 | 3 | 40 | 24.31 | 23.9 | 0.41 | not converged |"

@@ -27,7 +27,7 @@ def test_looks_grow_by_half():
 
 
 def test_stopping_when_it_shows_finds_nothing_where_there_is_nothing():
-    """One pair has no difference, and seeds are added until it separates: at most 5 % do, more with plain t tests."""
+    """Seeds are added to pairs of equal methods until they separate: at most 5 % do, more with plain t tests."""
     analyses = spend((3, 5, 8, 10))
     gaps = np.random.default_rng(0).normal(size=(20_000, 10))
     p = np.stack([stats.ttest_1samp(gaps[:, : analysis.seeds], 0.0, axis=1).pvalue for analysis in analyses])

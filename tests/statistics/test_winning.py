@@ -1,4 +1,4 @@
-"""Test win probabilities against the closed form for normal effects and against counts by hand."""
+"""Test win probabilities against the closed form for normal effects and against hand counts."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_jpeg_is_what_pillow_makes_of_the_whole_image(quality):
 
 @pytest.mark.parametrize(("blur", "longest"), [("slight", 9), ("strong", 21)])
 def test_deblur_draws_a_line_for_each_image(blur, longest):
-    """A point becomes a line through its position, which reaches at most half of the longest length to each side."""
+    """A point becomes a line through its position that reaches at most half the longest length to each side."""
     degradation = TASKS["deblur"].varied({"blur": blur}).degradation
     assert degradation is not None
     point = np.zeros((41, 41, 3), np.uint8)

@@ -95,7 +95,7 @@ def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
 
 
 def test_runs_compare_by_short_names_and_the_run_above_has_mean_and_spread(tmp_path):
-    """The frozen network is mirrored after three seeds of a method; its record gives them their gain."""
+    """The frozen network is mirrored after three seeds of a method; their gains over it are logged then."""
     tracker = Tracker(default_uri(tmp_path), tmp_path)
     for seed, psnr in enumerate((27.0, 28.0, 30.0)):
         scores = [score("a", psnr, 0.8), score("b", psnr + 2, 0.9), score("c", "inf", 1.0)]
@@ -198,7 +198,7 @@ def test_a_record_that_is_not_taken_does_not_stop_the_others(tracker, tmp_path, 
         plain = of_set(name, number)
         write_json(folder_of(tmp_path, plain) / RECORD, plain)
     code, out, err = command(capsys, "sync", "--store", tmp_path, "--mlflow-uri", tracker.uri)
-    assert (code, out.split(" in ")[0]) == (1, "2 records are")
+    assert (code, out.split(" in ")[0]) == (1, "2 records")
     assert len(err.splitlines()) == 1 and "names · seed 21" in err and "bad (1)" in err
     warnings: list[str] = []
     mirror = Mirror(tracker.uri, warnings.append, tmp_path)

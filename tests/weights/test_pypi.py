@@ -158,7 +158,7 @@ def test_another_version_is_installed(fake, monkeypatch):
     served(monkeypatch, fake.links / "nothing.whl")
     line = refusal(fake)
     assert line == (
-        f"{MEMBER} of petlir-fake==1.0 cannot be fetched, and 0.9 is installed; {REMEDY} "
+        f"{MEMBER} of petlir-fake==1.0 cannot be fetched, and only 0.9 is installed; {REMEDY} "
         "on a machine that can reach the package index"
     )
     served(monkeypatch, fake.offer())

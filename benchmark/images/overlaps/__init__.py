@@ -1,1 +1,1 @@
-"""Search for images that two sets share, by comparing images and in published lists of overlaps."""
+"""Search for images that two sets share, by comparing the images and by looking up published overlaps."""

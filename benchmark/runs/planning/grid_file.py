@@ -43,9 +43,7 @@ def read_grid(path: Path) -> dict[str, object]:
         form = "JSON" if path.suffix == ".json" else "TOML"
         raise PetlirError(f"grid {path} is not {form}: {error}") from error
     if not isinstance(found, dict):
-        raise PetlirError(
-            f"grid {path} contains a {type(found).__name__}; expected an object with the keys {', '.join(REQUIRED)}"
-        )
+        raise PetlirError(f"grid {path} is not an object; expected an object with the keys {', '.join(REQUIRED)}")
     found.pop(PAGE, None)
     also: object = found.pop(ALSO, [])
     if not isinstance(also, list) or not all(isinstance(one, dict) for one in also):

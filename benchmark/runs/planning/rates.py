@@ -45,7 +45,8 @@ class PendingTrial:
         return f"{self.chosen.selection} {self.cell.rate:g}{' half' if self.half else ''}"
 
     def __str__(self) -> str:
-        return f"{self.cell} at {self.cell.rate:g}{f' for {self.cell.steps} steps' if self.half else ''}"
+        steps = f" for {counted(self.cell.steps, 'step')}" if self.half else ""
+        return f"{self.cell} at {self.cell.rate:g}{steps}"
 
 
 @dataclass

@@ -73,7 +73,7 @@ def survey(
     standing = [_standing(one, rates, index) for one in planned]
     todo = [one for one, (found, _) in zip(planned, standing, strict=True) if found in OPEN]
     if lacking := predictor.lacking(todo):
-        warn(f"counting the costs of {lacking} distinct cells; the counts are cached")
+        warn(f"counting the costs of {counted(lacking, 'distinct cell')}; the counts are cached")
     predicted = iter(list(_predicted(todo, predictor, rates)))
     predictor.close()
     return [
@@ -103,7 +103,8 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     lack = rates.planner.unavailable(one.cell)
     if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         trials, halves = rates.left(one.cell)
-        return "to be tuned", f"needs {counted(trials, 'trial')} and {counted(halves, 'trial')} of half the steps first"
+        needs = f"first needs {counted(trials, 'trial')}, and {counted(halves, 'trial')} with half the steps"
+        return "to be tuned", needs
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 
@@ -116,7 +117,8 @@ def totals(rows: list[PlanRow]) -> str:
     peak = f", at most {gib(largest.bytes)} ({largest.cell})" if largest and largest.bytes else ""
     unknown = f"; {len(todo) - len(known)} of them cannot be predicted" if len(known) < len(todo) else ""
     unfit = [f"{row.cell}: {row.unfit}" for row in rows if row.unfit]
-    done = f"{len(todo)} of {len(rows)} cells to do: about {duration(sum(known))} on one device{peak}{unknown}"
+    total = counted(len(rows), "cell")
+    done = f"{len(todo)} of {total} to do: about {duration(sum(known))} on one device{peak}{unknown}"
     return "\n".join([done, *unfit])
 
 

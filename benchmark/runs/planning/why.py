@@ -32,7 +32,7 @@ def _short(value: str) -> str:
 
 
 def changes(folder: Path, context: Context) -> list[Change]:
-    """Return the key components that differ between a cell's record and the same cell planned now.
+    """Return the key components that differ between a cell's record and a new plan of the same cell.
 
     Args:
         folder: the cell's folder, in its store.

@@ -100,7 +100,7 @@ def test_a_scale_that_the_network_has_not_is_not_applicable(lab):
 
 def test_what_is_not_tuned_is_named(lab, tmp_path):
     assert whys(lab, tmp_path, regime="tuned") == [
-        ("to be tuned", "needs 8 trials and 1 trial of half the steps first")
+        ("to be tuned", "first needs 8 trials, and 1 trial with half the steps")
     ]
 
 

@@ -94,7 +94,7 @@ def test_a_plan_names_them_and_prints_totals(lab, tmp_path, monkeypatch, capsys)
     asked = ["-m", "lora,elsewhere", "-t", "tiny", "--seeds", "0,1", "--steps", "2", "--regime", "paper"]
     asked += ["--data", str(lab.data), "--plugin", str(PLUGIN), "--store", str(tmp_path / "store"), "--device", "cpu"]
     code, out, err = command(capsys, "plan", *asked)
-    assert code == 0 and err == "petlir: counting the costs of 1 distinct cells; the counts are cached\n"
+    assert code == 0 and err == "petlir: counting the costs of 1 distinct cell; the counts are cached\n"
     *_, total, first, second = out.splitlines()
     assert (
         total.startswith("2 of 4 cells to do: about ") and "at most 0.6 GiB (ipt-nano · lora · tiny · seed 0)" in total

@@ -58,7 +58,7 @@ def test_chosen_backbones_make_one_selection(ask):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("[1]", "grid .*two.json contains a list; expected an object with the keys backbones, methods, tasks"),
+        ("[1]", "grid .*two.json is not an object; expected an object with the keys backbones, methods, tasks"),
         ("{", "grid .*two.json is not JSON: "),
         ('{"backbone": "ipt-nano"}', "grid .*two.json: unknown key 'backbone'; did you mean 'backbones'"),
         ('{"backbones": "ipt-nano", "methods": "lora"}', "grid .*two.json lacks tasks"),
