@@ -23,6 +23,8 @@ UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
 NEAR = 0.05
 """Tolerance on the requested size of a method, as a fraction of that size."""
+FURTHEST = 16
+"""How many times larger the next value tried may be, while the value that gives a size is searched for."""
 
 V = TypeVar("V")
 
@@ -218,16 +220,20 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
     def counted(value: int) -> int:
         return count(at(value))
 
+    def on_line(low: int, high: int) -> int:
+        """Return the largest value below `wanted` if counts grow as from `low` to `high`, as most do."""
+        return low + (wanted - 1 - counted(low)) * (high - low) // (counted(high) - counted(low))
+
     low, high, before = 1, 2, 0
     while before < (now := counted(high)) < wanted:  # the count stops growing once the rank is full
-        low, high, before = high, high * 2, now
-    interpolations = 2  # most counts are linear in the option; the others are bisected
+        reached = on_line(low, high) + 1 if counted(low) < now else 0
+        low, high, before = high, max(2 * high, min(reached, FURTHEST * high)), now
+    interpolations = 2  # counts that are not linear are bisected
     while high - low > 1:
-        middle, grown = (low + high) // 2, counted(high) - counted(low)
-        if interpolations and grown:
+        middle = (low + high) // 2
+        if interpolations and counted(low) < counted(high):
             interpolations -= 1
-            middle = low + (wanted - counted(low)) * (high - low) // grown
-            middle = min(max(middle, low + 1), high - 1)
+            middle = min(max(on_line(low, high), low + 1), high - 1)
         low, high = (middle, high) if counted(middle) < wanted else (low, middle)
     return at(min(low, high, key=lambda value: abs(counted(value) - wanted)))
 
