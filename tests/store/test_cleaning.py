@@ -59,6 +59,13 @@ def test_an_unfinished_cell_goes_on_after_cleaning(lab, tmp_path, monkeypatch):
     assert lab.run(tmp_path, steps=2).states == {"done": 1}
 
 
+def test_a_required_cell_is_planned_with_the_steps_and_the_regime_of_the_cell(lab, tmp_path, capsys):
+    store = lab.finished(tmp_path, methods="follower", steps=3)
+    for path in Store(store).files():
+        asked = ("--data", lab.data, "--plugin", PLUGIN)
+        assert command(capsys, "why", path.parent, *asked)[:2] == (0, "nothing has changed\n")
+
+
 def test_why_a_cell_would_be_worked_on_again(lab, tmp_path, capsys):
     plugin, data, store = tmp_path / "mine.py", fill(tmp_path / "data"), tmp_path / "store"
     shutil.copy(PLUGIN, plugin)

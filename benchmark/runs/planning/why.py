@@ -43,7 +43,10 @@ def changes(folder: Path, context: Context) -> list[Change]:
     """
     record = read_record(folder / RECORD)
     cell = record.cell.request()
-    request = Request(cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), context=context)
+    request = Request(
+        cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), cell.steps or None,
+        None if cell.regime == "none" else cell.regime, context=context,
+    )  # fmt: skip
     now = Rates(Planner(request), Store(folder.resolve().parents[3])).planned(cell).parts
     then = record.key_components
     names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
