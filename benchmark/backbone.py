@@ -24,8 +24,8 @@ from petlir.benchmark.task import Task
 class Site:
     """A location in the network that holds one module; a method may replace this module.
 
-    Projections (`query`, `key`, `value`, `out`, `up`, `down`) are linear layers or 1×1 convolutions. Norms and whole
-    layers are sites too.
+    Projections (such as `query`, `key`, `value`, `out`, `up`, `down`) are linear layers or 1×1 convolutions. Norms and
+    whole layers are sites too.
     """
 
     name: str
@@ -248,7 +248,7 @@ class Backbone(nn.Module, ABC):
         """Yield the parameters that affect the output of `head`; None stands for all heads."""
 
     def companions(self) -> Iterator[Site]:
-        """Yield zero-initialised linear layers that are trained and stored with every adapter."""
+        """Yield the sites of zero-initialised 1×1 convolutions that are trained and stored with every adapter."""
         yield from ()
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:

@@ -72,7 +72,7 @@ class Degradation:
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Add noise drawn from `generator` to an N×3×H×W batch in [0, 1]; the result is not clipped."""
+        """Perturb an N×3×H×W batch in [0, 1], e.g. by noise drawn from `generator`; the result is not clipped."""
         return batch
 
     def perturb_crops(self, batch: Tensor, generator: torch.Generator) -> Tensor:

@@ -24,7 +24,7 @@ UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 NEAR = 0.05
 """Tolerance on the requested size of a method, as a fraction of that size."""
 FURTHEST = 16
-"""How many times larger the next value tried may be, while the value that gives a size is searched for."""
+"""The maximum factor between successive values in the upward search for the value that gives a requested size."""
 
 V = TypeVar("V")
 
@@ -221,7 +221,7 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
         return count(at(value))
 
     def on_line(low: int, high: int) -> int:
-        """Return the largest value below `wanted` if counts grow as from `low` to `high`, as most do."""
+        """Return the largest value with a count below `wanted` on the line through the counts at `low` and `high`."""
         return low + (wanted - 1 - counted(low)) * (high - low) // (counted(high) - counted(low))
 
     low, high, before = 1, 2, 0
@@ -246,7 +246,7 @@ def sized(method: Method, size: str, total: int, count: Callable[[Method], int])
 
 
 def missed(method: Method, wanted: int, found: int) -> str:
-    """Return a message if a trained method's size differs from the requested size by over 5 %, or an empty one."""
+    """Return a message if a trained method's size differs from the requested size by over 5 %, else an empty one."""
     if not method.trains or abs(found - wanted) <= NEAR * wanted:
         return ""
     apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} requested"

@@ -38,7 +38,7 @@ TABLES = {"METHODS": "method", "BACKBONES": "backbone"}
 
 @dataclass(frozen=True)
 class Plugins:
-    """All methods, tasks and backbones that a grid can name."""
+    """All methods, tasks, backbones and metrics that a grid can name."""
 
     methods: Mapping[str, type[Method]]
     tasks: Mapping[str, Task]

@@ -156,7 +156,7 @@ def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
 
 
 def _united(several: Sequence[Data]) -> Data:
-    """Return the union of the data of several tasks; their numbers of steps are added."""
+    """Return the union of the data of several tasks, with the sum of their steps and the first validation set."""
     steps = [data.steps for data in several if data.steps is not None]
     return Data(
         "+".join(dict.fromkeys(name for data in several for name in data.training_sets)),

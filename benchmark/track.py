@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from petlir.benchmark.errors import unknown
 
 LONGER = 5
-"""A cell of a smoke track is ranked only if it trains for this many times the track's steps and passes the doubling
-test."""
+"""A cell of a smoke track is ranked only if it passes the doubling test after training for at least this many times the
+track's number of steps."""
 
 
 @dataclass(frozen=True)

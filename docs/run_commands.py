@@ -20,7 +20,7 @@ PICTURES, HEIGHT, WIDTH = 10, 64, 80
 
 
 def draw(folder: Path) -> None:
-    """Write smooth random images from a fixed seed."""
+    """Write smooth random images, each from its own fixed seed."""
     folder.mkdir()
     for number in range(PICTURES):
         coarse = np.random.default_rng(number).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)

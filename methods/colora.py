@@ -125,7 +125,7 @@ class CoLoRA(Method):
         _insert(backbone, layers, ranks)
 
     def _weights(self, backbone: Backbone, layers: Sequence[Projection], prior: PriorResults) -> list[float]:
-        """Return the importance of each projection relative to the mean."""
+        """Return the importance w of each projection, from its contribution relative to the mean contribution."""
         if self.contribution == "uniform":
             return [1.0] * len(layers)
         found = per_layer(self._contributions(backbone, layers, prior))

@@ -84,6 +84,6 @@ class MoE(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return MoE's parameter count in the AdaptIR paper, which petlir's definition of MoE does not match."""
+        """Return the AdaptIR paper's parameter count for MoE; petlir's definition of MoE does not match this count."""
         note = "not derivable: several definitions fit, none of them natural; ours is 695,520"
         return [Published(cls(), "667K", note, 695_520)] if backbone == "ipt" else []

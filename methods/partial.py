@@ -24,7 +24,7 @@ class PartialFineTuning(Subset):
     ECCV 2024, whose Fig. 3 compares these parts.
 
     Attributes:
-        where: `encoder`, `middle` or `decoder`; EDT's sequence of blocks is cut into thirds.
+        where: `encoder`, `middle` or `decoder`; a single sequence of blocks, such as EDT's, is cut into thirds.
     """
 
     name = "partial"

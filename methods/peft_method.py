@@ -1,4 +1,4 @@
-"""Hugging Face peft's tuners as methods: peft builds, computes and merges a tuner, and petlir trains it."""
+"""Hugging Face peft's tuners as methods: peft builds, runs and merges a tuner, and petlir trains it."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def _as_convolution(linear: nn.Linear) -> nn.Conv2d:
 class PeftMethod(Method):
     """A tuner of Hugging Face peft on the projections named in `sites`.
 
-    peft builds, computes and merges the tuner. A 1×1 convolution is passed to peft as the equivalent linear layer, so
-    that every tuner also supports 1×1 convolutions. petlir trains the tuner, without the additional loss terms and the
-    updates between steps that peft defines for some tuners.
+    peft builds, runs and merges the tuner. A 1×1 convolution is passed to peft as the equivalent linear layer, so
+    that every tuner also supports 1×1 convolutions. petlir trains the tuner, but without the additional loss terms or
+    the updates between steps that peft defines for some tuners.
     """
 
     sites: str

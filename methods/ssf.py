@@ -63,7 +63,7 @@ def _has_channels(module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class SSF(Method):
-    """A scale and a shift after every norm and every projection of every block.
+    """A scale and a shift after every norm, inside and around the blocks, and after every projection of every block.
 
     Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
     NeurIPS 2022, §3.2. Scales and shifts are initialised as in the authors' code, so that each pair is initially close

@@ -108,7 +108,7 @@ class ExpertSequence(nn.Module):
         like: a tensor with the dtype and device of the experts.
 
     Attributes:
-        order: indices of the experts, where K stands for the frozen network, padded with -1; initially K alone.
+        order: indices of the experts, with K for the frozen network, then -1 as padding; initially K alone.
     """
 
     def __init__(self, heads: Sequence[str], like: Tensor) -> None:

@@ -162,7 +162,7 @@ class RouterStudy:
         return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
 
     def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[int, float, float]]:
-        """Yield each image's most probable expert, the expert's probability, and its loss if selected, otherwise 0."""
+        """Yield each image's most probable expert, its probability, and the loss of PSNR (0 if it is not selected)."""
         assert self.prior.validation is not None
         device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
@@ -213,6 +213,6 @@ def _crops(image: Image, place: int, count: int) -> Iterator[Image]:
 
 
 def loss_in_db(frozen: Tensor, routed: Tensor, clean: Tensor) -> float:
-    """Return how far, in dB, the PSNR of `routed` is below that of `frozen`, both after rounding to 8 bits."""
+    """Return how far, in dB, the PSNR of `routed` is below that of `frozen`, both as expected after 8-bit rounding."""
     errors = [float((image.clamp(0, 1) - clean).square().mean()) for image in (routed, frozen)]
     return 10 * (log10(errors[0] + QUANTISATION) - log10(errors[1] + QUANTISATION))

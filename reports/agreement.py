@@ -53,7 +53,7 @@ def shipped_reference() -> Path | None:
 def repeated_runs(
     records: Sequence[Record], leaderboard: Path | None = None, warn: Callable[[str], None] = lambda line: None
 ) -> list[RepeatedRun]:
-    """Return the runs whose keys match shipped records, the largest difference first.
+    """Return the runs whose keys match shipped records: first those without a result, then by decreasing difference.
 
     A copy of a shipped record is not a repeated run.
 
@@ -88,7 +88,7 @@ def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], N
 
 
 def agreement(runs: Sequence[RepeatedRun]) -> str:
-    """Return a sentence on how many runs agree with shipped records and the largest difference; empty without runs."""
+    """Return a sentence: how many runs agree with shipped records, and the largest difference; empty without runs."""
     if not runs:
         return ""
     tolerances = sorted({run.tolerance for run in runs})

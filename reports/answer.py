@@ -113,7 +113,7 @@ def _petl_gains(table: Table, place: int) -> dict[str, float]:
 
 
 def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[str, bool]]:
-    """Return a comparison of a column's best PETL method with untrained baselines, and whether it beats them all."""
+    """Return a comparison of a column's best PETL method with untrained baselines, and whether the method beats all."""
     petl = [row for row in table.rows if row.kind == "petl" and row.values[index].psnr is not None]
     if not petl:
         return []
@@ -151,7 +151,7 @@ def _place(table: Table, tables: Sequence[Table]) -> str:
 
 
 def smoke(records: Iterable[Record]) -> list[str]:
-    """Return a sentence that smoke runs are too short to rank methods, or an empty list without smoke runs."""
+    """Return a sentence saying that smoke runs are too short to rank methods; without smoke runs, an empty list."""
     brief = [record for record in records if record.smoke and record.cell.regime != "none"]
     if not brief:
         return []

@@ -29,7 +29,7 @@ class ClaimVerdict:
         verdict: `reproduced`, `not reproduced`, `inconclusive`, `not comparable` or `not run`.
         reasons: why the results are not comparable, or why the verdict is not definite.
         source: backbone and track of the store's result.
-        ours: mean over seeds and images in dB; None if no score has the claim's set and protocol.
+        ours: mean over seeds and images in dB; None if no finite score has the claim's set and protocol.
         low: lower end of the 95 % interval over seeds, for fixed images.
         high: upper end of the 95 % interval over seeds, for fixed images.
         seeds: number of seeds.
@@ -68,8 +68,9 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVe
 
     A claim is *reproduced* if the 95 % interval of the records lies within ± 0.1 dB of the claimed value, *not
     reproduced* if the interval lies entirely outside this range, and *inconclusive* otherwise. A claim is *not
-    comparable* if protocol, backbone, weights, data, track or size differ. The result of a method that trains nothing
-    is exact: its interval is a point, and its track, which sets the training budget, does not matter.
+    comparable* if protocol, backbone, weights, data, track or size differ, or if the learning rate was tuned. The
+    result of a method that trains nothing is exact: its interval is a point, and its track, which sets the training
+    budget, does not matter.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -201,7 +202,7 @@ def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
 
 
 def _first(record: Done, protocol: str) -> str | None:
-    """Return the first protocol in a record with this base name; the first of several is the headline protocol."""
+    """Return the record's first protocol with this base name; the first of several is the headline protocol."""
     return next((name for name in record.protocols if _base(name) == protocol), None)
 
 

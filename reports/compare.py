@@ -26,8 +26,9 @@ class Move:
 
     Attributes:
         name: backbone, label, task, set and protocol.
-        before: mean PSNR of the first store over shared images and seeds; None if the first store has no score.
-        after: mean PSNR of the second store over shared images and seeds; None if the second store has no score.
+        before: mean PSNR of the first store over shared images and seeds, or over all if only this store has a result;
+            None if the first store has no result or the stores share no image and seed.
+        after: the same for the second store.
         delta: `after - before`.
         low: lower end of the 95 % interval of `delta`; None if there are too few shared seeds or scenes.
         high: upper end of the 95 % interval of `delta`.
@@ -106,7 +107,7 @@ def _tested(
     changed: tuple[str, ...],
     environment: tuple[str, ...],
 ) -> Move:
-    """Return the difference over shared images and seeds; images of one scene are averaged first."""
+    """Return the difference over shared images and seeds; for the test, images of one scene are averaged first."""
     shared = [place for place in before if place in after and math.isfinite(before[place] - after[place])]
     if not shared:
         return Move(name, None, None, None, None, None, 0, "no image and seed in common", changed, environment)

@@ -16,7 +16,7 @@ class MetricMean:
 
     Attributes:
         mean: the mean of the metric; None if the metric was unavailable.
-        better: `higher` or `lower`: the direction in which values of the metric are better.
+        better: `higher` or `lower`: which values of the metric are better.
         unavailable: the reason why the mean is missing; empty if there is a mean.
     """
 

@@ -109,7 +109,7 @@ def _petl(summary: TaskSummary) -> list[ResultRow]:
 
 
 def _beyond(value: ResultValue, sign: int) -> bool:
-    """Return whether the gain over the frozen network has this sign, exceeds 0.1 dB and has no interval around 0."""
+    """Return whether the gain over frozen has this sign and exceeds 0.1 dB, and its interval, if any, excludes 0."""
     if value.gain is not None:
         return min(sign * value.gain.low, sign * value.gain.high) > 0 and sign * value.gain.value > MARGIN
     return value.frozen is not None and sign * value.frozen > MARGIN

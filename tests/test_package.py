@@ -127,7 +127,7 @@ def test_the_wheel_holds_all_it_needs_and_no_results(wheel):
 
 @pytest.mark.long
 def test_an_installed_wheel_plans_lists_and_trains(wheel, tmp_path):
-    """The wheel is installed in its own environment outside the checkout, with the libraries of this one."""
+    """The wheel is installed in a new environment outside the checkout, with the current environment's libraries."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"

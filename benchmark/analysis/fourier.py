@@ -21,7 +21,7 @@ BACKBONE = "backbone"
 
 
 def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute a curve for each label and task, and, for each label, the mean distance between tasks' curves in nats."""
+    """Compute a curve for each label and task, and, for each label, the mean distance in nats between tasks' curves."""
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}

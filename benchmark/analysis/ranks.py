@@ -19,7 +19,7 @@ Ranks = Mapping[str, int]
 
 
 def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -> set[str]:
-    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels that it now covers.
+    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels that it now mentions.
 
     Args:
         analysis: receives rows whose `level` is `rank`, and sentences.
@@ -40,7 +40,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
 
 
 def placed(network: Backbone) -> dict[str, str]:
-    """Return the place (see `places_of`) of each dense projection in a block, by module path in computation order."""
+    """Return the place (see `places_of`) of each block's dense projections, by module path, in order of computation."""
     names, where = {module: name for name, module in network.named_modules()}, places_of(network)
     modules = [site.module for block in network.blocks() for site in block.projections()]
     dense = [names[module] for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]

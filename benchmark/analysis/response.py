@@ -31,7 +31,7 @@ LOW = 0.05
 
 
 def response(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Measure, for each label and task, the outputs of the method's branches and the features that it adds to blocks.
+    """Measure, for each label and task, the outputs of branches and the features added by the method to blocks.
 
     Values are means over modules and images. `strength` is the mean absolute value of a branch's output. `low_energy`
     is the fraction of a map's energy below 0.05 cycles per pixel, including the map's mean. `channel_variance` is the

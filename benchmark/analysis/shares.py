@@ -49,7 +49,7 @@ def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis
 
 
 def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
-    """Yield, for each published ordering of contributions, the number of fully fine-tuned cells that reproduce it.
+    """Yield a sentence for each published ordering of contributions: on how many tasks full fine-tuning reproduces it.
 
     Args:
         rows: the rows that `shares` computes.
@@ -97,7 +97,7 @@ def _add(analysis: Analysis, cell: Finished, level: str, group: str, mean: float
 
 
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
-    """Return contributions on centre crops of the test images by parameter name, in order of computation."""
+    """Return contributions by parameter name, in order of computation; the images are centre crops of test images."""
     stored = load_file(cell.folder / ADAPTER)
     own = {name: parameter.detach() for name, parameter in in_order(network)}
     target = {name: stored[name].to(device) for name in own if name in stored}

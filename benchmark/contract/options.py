@@ -123,7 +123,7 @@ def _numbers(method: Method) -> Iterator[str]:
 
 
 def _idle(trial: ToyTrial, method: Method, option: str, before: Outcome) -> bool:
-    """Return whether no other valid value of an option changes the stored size or the output."""
+    """Return whether an option has other valid values, none of which changes the stored size or the output."""
     tried = False
     for value in _others(method, option):
         with suppress(PetlirError):

@@ -104,7 +104,7 @@ def _trace(trial: ToyTrial, known: Attributes, network: Backbone, one: Backbone,
 
 
 def _numbers(trial: ToyTrial, network: Backbone, seed: int) -> Tensor:
-    """Seed torch's global random numbers, call `adapt`, and return the state of the numbers afterwards."""
+    """Seed torch's global random generator, call `adapt`, and return the state of the generator afterwards."""
     network.requires_grad_(False)
     network.head_in_use = trial.head
     with torch.random.fork_rng(devices=[]):

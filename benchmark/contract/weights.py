@@ -95,7 +95,10 @@ def unfreezes(trial: ToyTrial) -> str | None:
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that a trainable tensor is used in several places only if it is one parameter and `shared` is declared."""
+    """Check that a trainable tensor is used in several places only if it is one parameter and `shared` is declared.
+
+    Also check that two adapted networks have no trainable tensor in common.
+    """
     network, other = trial.adapted().backbone, trial.adapted().backbone
     if common := [name for address, name in _trained(network).items() if address in _trained(other)]:
         return f"two networks share trainable tensors; create new ones in each adapt: {', '.join(common[:4])}"

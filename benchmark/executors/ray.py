@@ -236,7 +236,8 @@ def executor(work: str, store: Path | None, address: str, device: str) -> RayExe
         device: `auto`, `cpu` or `cuda`; `auto` uses GPUs if the cluster has any.
 
     Raises:
-        PetlirError: ray is not installed, the cluster does not respond, or a GPU is requested but the cluster has none.
+        PetlirError: ray is not installed, the device is not one of these, the cluster does not respond, or a GPU is
+            requested but the cluster has none.
     """
     from importlib.util import find_spec
 

@@ -74,7 +74,7 @@ def digests(name: str, entries: Sequence[ImageEntry], samples: Iterable[Sample] 
 
 
 def _mapped(name: str, entries: Sequence[ImageEntry]) -> Iterator[Sample]:
-    """Read the images through the cache of decoded images, because training or scoring needs them there next."""
+    """Read the images through the cache of decoded images, because training or scoring will read them from it."""
     clean = decoded(name, [entry.clean for entry in entries]).images
     readers = [entry.degraded for entry in entries if entry.degraded]
     degraded = decoded(f"{name}-shipped", readers).images if readers else [None] * len(entries)

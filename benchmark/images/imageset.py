@@ -71,7 +71,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """One image of a set, the pixels of which are read on demand.
+    """One image of a set; its pixels are read on demand.
 
     Attributes:
         name: as in `Sample`.
@@ -110,7 +110,7 @@ class ImageEntry:
 
 
 class ImageIndex(Protocol):
-    """An index of a set's images below the data folder, which lists the images without decoding them."""
+    """An index that lists the images of a set below the data folder without decoding them."""
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
         """Return the images, sorted by name.

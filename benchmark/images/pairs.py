@@ -51,8 +51,8 @@ class PairFolder:
         """Return the pairs of one part, sorted by name; `scale` is the upscaling factor of all clean images.
 
         Raises:
-            PetlirError: a folder is missing or empty, or an image has no partner; the message names the folder or
-                image.
+            PetlirError: a folder is missing, is empty or has too few pairs, or an image has no partner; the message
+                names the folder or image.
         """
         return [
             ImageEntry(name, name, DeepReader(clean), DeepReader(degraded), scale)

@@ -90,7 +90,7 @@ class MixedSampler:
 
     Args:
         samplers: samplers with the same crop size, scale and batch size.
-        seed: seed of the choice of samplers; a batch depends only on this seed and the step.
+        seed: seed of the choice of samplers, which depends only on this seed and the step.
     """
 
     def __init__(self, samplers: Sequence[Sampler], seed: int) -> None:

@@ -24,7 +24,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class TableImage:
-    """An image of a table: its path without suffix, and its side (clean or degraded) according to column or folder."""
+    """An image of a table: its path without suffix, and its side (clean or degraded) by column, folder or name."""
 
     path: PurePosixPath
     side: Side | None

@@ -87,7 +87,9 @@ def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
 def _noise(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
     """Yield noise levels, correlations of noise between channels and between pixels, and noise levels by brightness.
 
-    Noise is estimated in flat patches, where image texture is weak.
+    Noise is estimated in flat patches, where image texture is weak. Also yield the mean brightness of the darkest and
+    the brightest third of the patches and, last, the fraction of pixels whose high-pass value is below half a grey
+    level.
     """
     colours, grey = high_pass(images), high_pass(luma)
     yield from _log(_quantile(_levels(colours), FLAT)).T

@@ -33,7 +33,7 @@ def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[
     decoding, D(E(x)).
 
     Args:
-        network: the pre-trained network, set to evaluation mode.
+        network: the pre-trained network; it is set to evaluation mode.
         plugins: the tasks, of which those in the demo track are scored on the bundled photographs.
         root: the data folder with Set5 (scored at ×4) and BSD100 (scored at σ 30), or None to skip these sets.
 

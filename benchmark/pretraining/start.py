@@ -14,7 +14,7 @@ from petlir.benchmark.backbones.ipt import IPT, Attention, Body, FeedForward, Re
 from petlir.benchmark.plugins import Plugins
 
 FEATURE_RANGE = 8.0
-"""Heads divide, and tails multiply, values in 0..255 by this factor, so that features have a suitable magnitude."""
+"""Heads divide values in 0..255 by this factor, so that features have a suitable magnitude; tails undo this."""
 
 
 def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:

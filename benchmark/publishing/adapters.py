@@ -28,7 +28,7 @@ LARGEST_OPTION = 2**16
 stored parameters.
 """
 NEAR = 0.01
-"""The largest distance between equal adapters, as a fraction of the learning rate.
+"""The largest distance at which the adapters of two seeds count as equal, as a fraction of the learning rate.
 
 Two seeds of every method differ by more than one learning rate after two steps.
 """
@@ -70,7 +70,7 @@ def shapes(place: Path) -> dict[str, Tensor]:
 
 
 def check_options(place: Path, method: Method) -> None:
-    """Raise Tampered if an integer option, such as a rank, is larger than the number of stored values."""
+    """Raise Tampered if an integer option, such as a rank, exceeds `LARGEST_OPTION` and the number of stored values."""
     values = sum(tensor.numel() for tensor in shapes(place).values())
     for name, value in method.options().items():
         if isinstance(value, int) and abs(value) > max(values, LARGEST_OPTION):
@@ -143,7 +143,7 @@ def repeats(other: Path) -> str:
 
 
 def _distance(one: Path, other: Path) -> float:
-    """Return the root mean square of the differences between two adapters' values; infinite if the shapes differ."""
+    """Return the root mean square difference of two adapters' values; infinite if tensor names or shapes differ."""
     from safetensors import safe_open
 
     names, count, total = shapes(one), 0, 0.0

@@ -66,7 +66,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
 
 
 def _check_circumstances(record: Done) -> None:
-    """Check the device and the dates, which cannot be derived but affect how a record is shown."""
+    """Check the environment and the dates, which cannot be derived but affect how a record is shown."""
     if record.device == ANY or record.device != one_line(record.device).strip():
         raise Tampered(f"device: expected the device that the cell ran on, not {record.device!r}")
     if (size := len(record.environment.model_dump_json())) > LARGEST_ENVIRONMENT:

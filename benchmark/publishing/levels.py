@@ -62,7 +62,7 @@ def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path, warn: War
 
 
 def _repeated(place: Path, record: Record, present: Mapping[Path, Done]) -> Path | None:
-    """Return the folder of another seed of a cell, in a store, whose adapter equals the adapter in `place`."""
+    """Return the folder in `present` of a cell that differs only in seed and whose adapter equals that in `place`."""
     if not isinstance(record, Done) or record.cell.regime == "none":
         return None
     seeds = {one: other for one, other in present.items() if _seed_of(record, other)}

@@ -96,8 +96,8 @@ def export_network(
         cell: the cell's folder, or any value accepted by `petlir restore --adapter`.
         out: a new or empty folder.
         form: `onnx` or `torch`.
-        tile: side of a tile in pixels of the degraded image; the default is 128, rounded up to a multiple of the
-            network's padding.
+        tile: side of a tile in pixels of the degraded image; the default is the network's fixed window or, without
+            one, 128 rounded up to a multiple of the network's padding.
         plugins: plugin files with which the cell was run.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
 

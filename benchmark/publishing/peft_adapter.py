@@ -47,7 +47,8 @@ def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
         plain: the same network with its pre-trained weights; both networks are converted to float64.
 
     Returns:
-        One update for each changed projection; an empty list if the adapter cannot be merged or changes other tensors.
+        One update for each changed projection; an empty list if the adapter cannot be merged, changes other tensors, or
+        makes a change that has no low-rank form.
     """
     before = plain.double().state_dict()
     with folded(adapted.double()) as whole:

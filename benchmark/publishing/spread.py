@@ -40,7 +40,7 @@ Means = dict[str, float]
 
 
 def spread(runs: Sequence[Sequence[float]]) -> float:
-    """Return the difference in dB that 95 % of the pairs of runs of one cell do not exceed.
+    """Return the difference in dB that two runs of one cell do not exceed in 95 % of cases.
 
     The scores of a cell's runs are assumed to be normally distributed with the same variance for all cells. The
     returned difference is t · s · √2, where s is the pooled standard deviation and t is the 97.5 % quantile of

@@ -36,7 +36,7 @@ def submit(
 
     Raises:
         PetlirError: `out` exists and is not an archive of results, the store holds no finished cell, a cell's adapter
-            does not match its record, or the source of a plugin is missing; nothing was written.
+            does not match its record, a trial is damaged, or the source of a plugin is missing; nothing was written.
     """
     _refuse_other(out)
     done = {path.parent: record for path in Store(store).files() if isinstance(record := read_record(path), Done)}
@@ -80,7 +80,7 @@ def _files(folders: list[Path]) -> Iterator[Path]:
 
 
 def _trials(store: Path, done: Mapping[Path, Done]) -> Iterator[Path]:
-    """Yield the files of the trials of the cells' learning rates; raise PetlirError if a trial is damaged."""
+    """Yield the files of the cells' learning-rate trials; raise PetlirError if a trial is damaged."""
     tuned = {_named(vars(record.cell)) for record in done.values() if record.cell.regime == "tuned"}
     for path in sorted(store.glob("tuning/**/*.json")):
         try:

@@ -24,7 +24,7 @@ SCHEMA = "petlir-record/2"
 RECORD = "record.json"
 ADAPTER = "adapter.safetensors"
 SHIPPED_FILES = "low-resolution files of"
-"""The start of the note in `data_label` that lists image sets that include low-resolution images."""
+"""The start of the note in `data_label` about the image sets that include low-resolution images."""
 
 
 def headlines(record: Record) -> dict[str, str]:

@@ -14,7 +14,7 @@ from petlir.benchmark.restoration.tiling import Forward
 
 
 def eightfold(forward: Forward, images: Tensor) -> Tensor:
-    """Return the mean output of `forward` on the images rotated by 0, 90, 180 and 270°, each also mirrored.
+    """Return the mean output of `forward` on the images rotated by 0, 90, 180 and 270°, each plain and mirrored.
 
     Each output is rotated and mirrored back before the mean is computed.
 

@@ -63,7 +63,7 @@ def _statements(body: list[ast.stmt], *, in_class: bool) -> Iterator[str]:
 
 
 class _Unworded(ast.NodeTransformer):
-    """Empties the strings of a statement that raises an error: a reworded message affects no result."""
+    """A transformer that empties the strings of a `raise` statement: a reworded message affects no result."""
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         return ast.Constant("")

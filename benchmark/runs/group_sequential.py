@@ -85,7 +85,7 @@ def _told(found: Comparison, most: int) -> str:
 
 
 def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[str]:
-    """Return the methods that are tied with another method on an image set for which `seeds` seeds suffice."""
+    """Return the methods that are tied on an image set with enough scenes for a comparison with `seeds` seeds."""
     found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
     pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
     return sorted({name for pair in pairs for name in (pair.better, pair.worse)})

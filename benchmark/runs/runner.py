@@ -44,11 +44,12 @@ class Outcome:
     Attributes:
         states: number of cells in each state, including the cells that the grid's cells require.
         worked: number of cells that this run processed.
-        failed: the cells without a result, with the reasons.
+        failed: the cells without a result, and those whose additional metrics failed, with the reasons.
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
         store: the folder of the records.
         keys: keys of the grid's cells and of the cells that these require.
-        tested: a line for each backbone and task, which states the tuned methods that converged and those that did not.
+        tested: a line for each backbone and task, with the number of PETL methods that converged and the doubling tests
+            of those that did not and of reference methods.
     """
 
     states: Counter[str]
@@ -62,7 +63,7 @@ class Outcome:
     def summary(self) -> str:
         """Return a line about the grid, then a line for each cell without a result and each inapplicable combination.
 
-        If learning rates were tuned, the methods that converged and the criterion of convergence follow.
+        If learning rates were tuned, the outcome of the doubling tests and the criterion of convergence follow.
         """
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
         work = f"processed {self.worked}" if self.worked else "nothing left to process"

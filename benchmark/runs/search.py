@@ -100,7 +100,8 @@ class Search:
         say: called with a line for each decision.
         workers: number of jobs that run simultaneously.
         cells: the cells that were started, by key.
-        pace: seconds per trial in the latest batch, with all workers together; None before the first batch ends.
+        pace: duration in seconds of the latest batch of trials, divided by their number; None before the first batch
+            ends.
     """
 
     planner: Planner
@@ -163,7 +164,7 @@ class Search:
         return best
 
     def _fast_enough(self) -> list[str]:
-        """Return the networks that restore the test images within a fraction of the time limit, or else the fastest."""
+        """Return the networks that restore the test images in a fraction of the time limit; if none, the fastest."""
         reasons, seconds = {}, {}
         for cell in {cell.backbone: cell for cell in self._trained}.values():
             network, task = self.planner.network(cell.backbone), self.planner.plugins.task(cell.task)

@@ -105,7 +105,7 @@ def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
 
 
 def kept_in(way: str, first: str) -> str:
-    """Return the folder of a cell's restored images: `restored` for the first restoration mode, else `restored@WAY`."""
+    """Return the folder of a cell's restored images: `restored` for the first mode, otherwise `restored@WAY`."""
     return "restored" if way == first else f"restored{way}"
 
 

@@ -28,7 +28,7 @@ FIRM_SEEDS = 5
 With three or four seeds, a separation is provisional, and its gap must exceed `PROVISIONAL_GAP`.
 """
 PROVISIONAL_GAP = 0.1
-"""The smallest gap of a provisional separation, in dB."""
+"""The gap that a provisional separation must exceed, in dB."""
 FIRM_GAP = 0.02
 """The smallest gap of any separation, in dB: methods with a smaller, invisible gap always count as tied."""
 AT_ONCE = 4_000_000
@@ -174,8 +174,9 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
             method has a column of NaN. A pair is compared on the seeds that both methods have; with fewer than two such
             seeds, its difference is NaN.
         alpha: probability of any false separation.
-        analyses: all planned interim analyses, if seeds were added until methods separated; each analysis uses the
-            first `seeds` entries of the list of seeds. By default, there is a single analysis with all seeds.
+        analyses: all planned interim analyses, if seeds were added until methods separated; each analysis compares a
+            pair on the first `seeds` seeds that both methods have. By default, there is a single analysis with all
+            seeds.
     """
     given = np.stack(list(scores.values()))
     ordered = np.argsort(-np.nanmean(given.reshape(len(given), -1), axis=1), kind="stable")

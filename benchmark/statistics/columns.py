@@ -60,7 +60,7 @@ def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
 
     Returns:
         Method → table; all tables have the same units and seeds, with ascending seeds and a column of NaN for a seed
-        without a run of the method.
+        that the method lacks or that has collapsed.
     """
     finite = np.isfinite(psnr := np.asarray(rows.psnr))
     if not finite.any():

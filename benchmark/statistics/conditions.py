@@ -38,7 +38,7 @@ def skewed_coverage(units: int, seeds: int) -> float | None:
 
 @dataclass(frozen=True)
 class Condition:
-    """The simulated validity of intervals and tests for one number of units and seeds.
+    """The simulated validity of intervals and tests for given numbers of units and seeds.
 
     Attributes:
         holds: True if coverage is valid in all scenarios except the skewed one, and if the rate of false separations

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
-"""The smallest gain of full fine-tuning, in dB, for which the recovered fraction is meaningful."""
+"""The gain of full fine-tuning, in dB, above which the recovered fraction is meaningful."""
 FARTHEST, HALVINGS = 1e6, 50
 """The greatest distance from the estimate, and the number of bisection steps, in the search for an end of the interval.
 """

@@ -60,7 +60,7 @@ class PlannedAnalysis(Protocol):
 
 @dataclass(frozen=True)
 class SpendingPlan:
-    """The interim analyses planned for the cells of one backbone and task.
+    """The interim analyses planned for the cells of one backbone, task, track and number of steps.
 
     Attributes:
         seeds: the number of seeds at each analysis.
@@ -86,7 +86,7 @@ class SpendingPlan:
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at the interim analyses, from `first` to `most`, each 1.5 times the previous one."""
+    """Return the numbers of seeds at the interim analyses: from `first`, growing by half (rounded up), to `most`."""
     found = [first]
     while found[-1] < most:
         found.append(min(most, found[-1] + (found[-1] + 1) // 2))

@@ -18,7 +18,7 @@ class BlobStore(Protocol):
     """A folder of small files shared by several machines. All methods raise Unwritable if the folder is unreachable."""
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file and return True, or False if it exists; of two concurrent calls, exactly one returns True."""
+        """Create a file and return True; return False if it exists. Of two concurrent calls, only one returns True."""
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, replacing an existing one."""

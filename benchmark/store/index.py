@@ -56,7 +56,7 @@ class Head(BaseModel):
 
     @property
     def retried(self) -> bool:
-        """True if repeating the command processes the cell again."""
+        """True if a repeated run would process the cell again."""
         return self.state in RETRIED
 
     @property

@@ -170,7 +170,7 @@ class Lease:
     """A lease held by this process; a thread writes heartbeats inside `with lease:`.
 
     Attributes:
-        done: True once the work on the key is finished; the lease is then removed instead of marked as released.
+        done: True once the work on the key is finished; the lease is then removed rather than marked as released.
     """
 
     def __init__(self, leases: Leases, lease_info: LeaseInfo, number: int) -> None:

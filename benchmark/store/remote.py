@@ -69,7 +69,7 @@ class RemoteStore(Store):
         return self
 
     def refresh(self) -> None:
-        """Download new records and learning-rate trials, and upload files that an earlier run could not upload."""
+        """Download new records and learning-rate trials, upload what is missing, and drop cells removed remotely."""
         ours = {path.parent.relative_to(self.root).as_posix() for path in self.files()}
         theirs = set(self._cells())
         pending = {name for name in ours if not (self.root / name / UPLOADED).exists()}

@@ -182,7 +182,7 @@ class Tracker:
         return Store(self._store).cell_folder(record.cell, record.key)
 
     def _scores(self, record: Record) -> TaskScores:
-        """Return the scores of all cells of this backbone and task that are known to the store or this tracker."""
+        """Return the known scores of all cells of the record's backbone, task and track."""
         folder, track = self._folder(record).parent, record.cell.track
         if (place := (str(folder), track)) not in self._tasks:
             self._tasks[place] = TaskScores.read(folder, track)

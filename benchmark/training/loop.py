@@ -25,7 +25,7 @@ HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 CURVE_POINTS = 20
 """The number of points on a training curve.
 
-Validation runs only at the last point, because validation takes as long as many training steps.
+Validation runs only at the last point, because it takes much longer than a training step.
 """
 
 Batch = tuple[Tensor, Tensor]
@@ -116,7 +116,7 @@ def fit(
         validate: returns the mean validation PSNR in dB; called in evaluation mode after the last step.
         budget: steps and learning rate.
         checkpoint: file in which the training state is saved; training resumes from this file if it exists.
-        report: receives the completed fraction and a text that states the most recent loss.
+        report: receives the completed fraction and a text that states the mean loss at the newest point of the curve.
         kept: called each time a checkpoint has been saved.
 
     Raises:

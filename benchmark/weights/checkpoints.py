@@ -108,7 +108,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
 def _alike(
     shapes: Mapping[str, Tensor], families: Mapping[str, ModuleType], networks: Mapping[str, Backbone]
 ) -> list[str] | None:
-    """Return the networks that accept these shapes; None if no network shares half of its keys with them."""
+    """Return the networks that accept these shapes; None if none does and none is similar (see `_share`)."""
     fitting = [name for name, network in networks.items() if _takes(network, shapes)]
     if fitting:  # keep a family's last fitting name: published networks are listed after those of free size
         return list({families[name]: name for name in fitting}.values())

@@ -42,7 +42,7 @@ def assemble(unet: Mapping[str, Tensor], autoencoder: Mapping[str, Tensor], prom
 
 
 def empty_prompt(folder: Path, tokens: int = 77) -> Tensor:
-    """Return the embedding, 1×tokens×D, of the empty prompt from the text encoder in a folder.
+    """Return the embedding of the empty prompt, 1×tokens×D, computed by the text encoder in a folder.
 
     Raises:
         PetlirError: the transformers library is not installed, or the folder does not hold a text encoder.

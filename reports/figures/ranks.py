@@ -111,7 +111,7 @@ def name(column: Column) -> str:
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
     """Return the regret of each method relative to the best method of equal size on each task.
 
-    The result is None if fewer than two tasks or fewer than two methods are ranked.
+    The result is None if fewer than two tasks or fewer than two methods of equal size are ranked.
     """
     ranked = _one_a_task(table)
     alike = equal_sizes({row.label: row.costs.trainable for row in table.rows if row.kind == "petl" and row.costs})

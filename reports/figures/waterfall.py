@@ -39,7 +39,7 @@ class Falls:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """The bars of all methods of a table on an axis in MiB; `start` is full fine-tuning's total memory in bytes."""
+    """The bars of a table's PETL methods on an axis in MiB; `start` is full fine-tuning's total memory in bytes."""
 
     start: float
     x: Axis

@@ -18,7 +18,7 @@ SMOKE = "These are smoke runs, which are too short to rank methods."
 
 
 def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
-    """Yield captions on the change along each curve, the curves that rise throughout, and the spread over seeds."""
+    """Yield captions on the change along each curve, curves that rise throughout, seeds' spread, and convergence."""
     series = along(found)
     ends = {name: (some[0], some[-1]) for name, some in series.items()}
     gains = ", ".join(

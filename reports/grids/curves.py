@@ -55,7 +55,7 @@ class FigureCurves:
 
     @property
     def ticks(self) -> list[float]:
-        """The positions of ticks: the positions of the points if at most `FEW` differ, and otherwise round values."""
+        """The positions of ticks: the positions of the points if at most `FEW` are distinct, otherwise round values."""
         found = sorted({point.x for curve in self.curves for point in curve.points if point.x is not None})
         return found if len(found) <= FEW else self.x.ticks
 

@@ -74,7 +74,7 @@ class Stored:
 
     @property
     def sentence(self) -> str:
-        """A caption on each plan's stored bytes, and on the number of tasks from which adapters save storage."""
+        """A caption on the stored bytes of each kind, and on the number of tasks from which adapters save storage."""
         ends = [
             f"{kind}: {size(min(found))}" + (f" to {size(max(found))}" if len(found) > 1 else "")
             for kind in (EACH, ONE, SHARED)

@@ -150,7 +150,7 @@ def _published(
 ) -> tuple[dict[str, float], list[str]]:
     """Return each label's published mean PSNR over the image sets of the grid's first table, and the names of the sets.
 
-    Labels that the first table lacks are taken from later tables.
+    The values of labels that the first table lacks are taken from later tables.
     """
     tables = [[c for c in known if (c.paper, c.table, c.task) == (one.paper, t, task)] for t in one.tables]
     sets = list(dict.fromkeys(claim.set for claim in tables[0])) if tables else []

@@ -19,7 +19,7 @@ MOST = 200
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """Yield a page for each paper, and a page that lists the papers and the tested orderings."""
+    """Yield a page for each paper, a CSV file of the tested orderings, and a page that lists papers and orderings."""
     found = by_paper(context.records, context.claims)
     titles = {task: context.title(task) for task in {one.claim.task for some in found.values() for one in some}}
     for paper, some in found.items():

@@ -12,7 +12,7 @@ from petlir.reports.pages.page import Page
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """Yield a page and a CSV file of points for each named grid in the store, and a page that lists the grids."""
+    """Yield a page and a CSV file for each named grid in the store and for stored bytes, and a page that lists them."""
     found = studies(context.records, context.claims, context.problems.append)
     for one in found:
         name = f"grids/{one.grid.name}"

@@ -117,7 +117,7 @@ def trained(network: nn.Module, head: str, images: Tensor, clean: Tensor) -> dic
     [pytest.param(name, marks=[pytest.mark.long] if name in ("restormer", "dat") else []) for name in SMALL],
 )
 def test_signed_contributions_sum_to_the_change_of_the_error(family):
-    """The sum equals the change between the frozen and the fully fine-tuned network within 0.1 %.
+    """The sum equals, within 0.1 %, the difference in error between the frozen and the fully fine-tuned network.
 
     Forty steps are needed because the error is not smooth.
     """

@@ -16,7 +16,7 @@ from tests.helpers.engine import PLUGIN, ROOT, command, draw, save
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """List all image sets but the procedural ones, whose images would be drawn for their digests."""
+    """Leave out the procedural image sets, since computing their digests requires drawing their images."""
     listed = [name for name in catalogue.names() if not name.startswith("leaves-")]
     monkeypatch.setattr(catalogue, "names", lambda: listed)
 

@@ -84,7 +84,7 @@ class Beginning(Beside):
 
 @dataclass(frozen=True)
 class Follows(Sound):
-    """A method that requires a cell on another task and starts from a share of the weights trained there."""
+    """A method that requires a cell on another task and starts from that cell's weights, multiplied by `share`."""
 
     identity = False
     module: ClassVar[type[Beside]] = Beginning

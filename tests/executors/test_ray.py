@@ -1,4 +1,4 @@
-"""Test cells as tasks of a real Ray cluster of two nodes on this machine; one node is killed halfway."""
+"""Test running cells as tasks of a real Ray cluster of two nodes on this machine; one node is killed halfway."""
 
 from __future__ import annotations
 

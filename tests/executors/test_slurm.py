@@ -1,4 +1,4 @@
-"""Test cells as jobs on a real one-node SLURM cluster; cancelled and timed-out jobs continue from their checkpoints."""
+"""Test running cells as jobs of a real one-node SLURM; cancelled and timed-out jobs continue from their checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test jobs that end early on a simulated queue: a job that ends four times in a row without progress has failed."""
+"""Test, on a simulated queue, jobs that end early: a job that ends four times in a row without progress has failed."""
 
 from __future__ import annotations
 

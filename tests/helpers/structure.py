@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("reports",),
     ("commands", "api", "cli"),
 )
-"""Layers of `benchmark/` and `reports`, lowest first; a package or module imports only from its own layer and below."""
+"""Layers of `benchmark/` and `reports/`, lowest first; a package or module imports from its own layer and below."""
 MODULES = 25
 """The maximum number of top-level modules in `benchmark/`."""
 AVOIDED: Mapping[str, str] = {
@@ -38,7 +38,7 @@ AVOIDED: Mapping[str, str] = {
 
 
 def faults(root: Path = ROOT) -> list[str]:
-    """Return a line for each upward import, each import cycle within a layer, and each name with an avoided word."""
+    """Return a line for each upward import, cycle within a layer and avoided word, and for too many top modules."""
     return [*_arrows(root), *_words(root), *_top(root)]
 
 

@@ -16,7 +16,7 @@ from tests.helpers.engine import PLUGIN, Lab, command, draw, save
 
 
 def photos(root: Path, scale: int = 1, shift: int = 0) -> Path:
-    """Write pairs whose images differ by 24 grey levels, and in size by `scale`."""
+    """Write pairs whose degraded images are smaller by `scale`, halved in value and raised by 24 grey levels."""
     for part, count in (("train", 6), ("test", 2)):
         for number in range(count):
             clean = draw([shift, len(part), number], 64 * scale, 72 * scale)

@@ -23,7 +23,7 @@ FILE = Path(__file__).parents[1] / "helpers" / "plugins" / "outside.py"
 PLUGINS = find([FILE])
 NAMES = ("normless", "convolutional", "single-head")
 SITED = {"lora", "uir-lora", *(name for name in PLUGINS.methods if name.startswith("peft:"))}
-"""Methods that select sites by name. The networks have no query, so without the option `sites` each refuses at once."""
+"""Methods that select sites by name. The networks have no query, so these methods refuse without `sites`."""
 FITTING = {"fact": "fact[rank=4]", "partial": "partial[where=encoder]"}
 """Options that fit the networks, which are narrower than FacT's rank and have only an encoder and a middle."""
 MATRICES = {"fact", "colora", "repadapter", *SITED}

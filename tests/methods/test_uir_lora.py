@@ -59,7 +59,7 @@ def single(seed: int):
 
 
 def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
-    """Return grey images whose brightness depends on the task."""
+    """Return a batch of noise whose brightness depends on the task, as degraded and as clean images."""
     level = NAMES.split("+").index(task) / 3
     images = level + 0.2 * torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(index))
     return images, images

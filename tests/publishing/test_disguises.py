@@ -144,7 +144,7 @@ def test_neither_a_reason_nor_a_source_that_no_check_covers_is_taken_over(lab, f
 
 
 def pipe(folder: Path) -> None:
-    """Replace a trial with a pipe from which reading never ends."""
+    """Add a pipe, named like a file of a trial, from which reading never ends."""
     (folder / "tuning" / ("a" * 64)).mkdir(parents=True)
     os.mkfifo(folder / "tuning" / ("a" * 64) / "0.1.json")
 

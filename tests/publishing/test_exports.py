@@ -188,7 +188,7 @@ def test_a_bad_target_is_refused(cells, capsys, target):
     ],
 )
 def test_an_exported_network_restores_as_petlir_does(cells, exported, method, form):
-    """The images are smaller and larger than a tile; both sides use tiles of the same size."""
+    """The images have sides shorter and longer than a tile; petlir and the export use tiles of the same size."""
     folder = exported(method, form)
     about = json.loads((folder / "network.json").read_text())
     forward = tile_runner.load(folder / about["file"])

@@ -22,7 +22,7 @@ SETS = {
     "leaves-test": ("procedural", tuple(f"leaves-{i:02}" for i in range(6))),
 }
 RANKED_TOO = ("moon", "page")
-"""Further photographs beside the four, which are too few for a ranking."""
+"""Further photographs, since the four in `SETS` are too few for a ranking."""
 Record = dict[str, Any]
 Edit = Callable[[Record], None]
 

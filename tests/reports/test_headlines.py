@@ -200,7 +200,7 @@ def test_what_could_be_measured_is_missing():
 
 
 def identical(*, of_input: bool) -> Any:
-    """Return two methods on four images, of which the first input or restored image equals its clean image."""
+    """Return two methods on four images; the first input, or lora's first output, equals its clean image."""
     records = [cell(FROZEN, "sidd", {"rgb@whole": 20.0}, images=4), cell("lora", "sidd", {"rgb@whole": 24.0}, images=4)]
     for made in records:
         made["scores"][0] |= {"input_psnr": "inf", "input_ssim": 1.0} if of_input else {}

@@ -24,7 +24,7 @@ CLEAN, DEGRADED = Path("clean/a.png"), Path("degraded/a.png")
 def test_the_crop_contains_the_box_and_shows_the_same_part_of_each_version(
     tmp_path_factory, height, width, scale, data
 ):
-    """The degraded image is every `scale`-th pixel of the clean one, hence so is its crop."""
+    """The degraded image is every `scale`-th pixel of the clean one; the same must hold for their crops."""
     height, width = (side // scale * scale for side in (height, width))
     x, y = (data.draw(st.integers(0, max(0, length - 32))) for length in (width, height))
     clean = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)

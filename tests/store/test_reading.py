@@ -71,7 +71,7 @@ def test_verifying_a_whole_store_writes_nothing(lab, tmp_path, capsys):
 
 
 def test_who_works_elsewhere_is_told_by_the_age_of_the_last_sign(tmp_path):
-    """No file is written to read the clock of the store."""
+    """The clock of the store is not read, since reading it requires a write."""
     blobs = Folder(tmp_path)
     held = LeaseInfo("a" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
     blobs.write(f"{held.key}.1", held.content)

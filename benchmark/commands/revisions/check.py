@@ -16,7 +16,7 @@ WAYS = "nox -s revisions -- --raise {0} if its results changed, or nox -s revisi
 
 
 def faults() -> Iterator[str]:
-    """Yield a line for each keyed source file whose code does not match the table; the line states the remedies."""
+    """Yield a line, with remedies, for each keyed file that does not match the table and each entry without a file."""
     known = read()
     keyed = {str(relative(path)): path for path in keyed_files()}
     for file, path in keyed.items():

@@ -79,7 +79,7 @@ def fingerprint(image: Image) -> Fingerprint:
 
 
 def _factor(side: int) -> float:
-    """Return the downscaling factor, a whole number of levels, so that an image and its crops share keypoint levels."""
+    """Return the downscaling factor, rounded up to a level, so that an image and its crops share keypoint levels."""
     return float(2 ** (math.ceil(blobs.LEVELS * math.log2(max(side / SIDE, 1))) / blobs.LEVELS))
 
 

@@ -16,7 +16,7 @@ SHARED = {"track": str, "regime": str, "protocols": str, "metrics": str}
 """The keys of a grid file and the types of their values; each table of `also` may set the keys in `SELECTION` again."""
 REQUIRED = ("backbones", "methods", "tasks")
 PAGE, ALSO = "page", "also"
-"""The keys of a grid file that describe the grid's page in the report and that list additional selections."""
+"""The key of a grid file that describes the grid's page in the report, and the key of the additional selections."""
 DEFAULT_TRACK = "demo"
 
 

@@ -25,8 +25,8 @@ class Planned:
         cell: the cell.
         parts: the components of the cell's key.
         obstacle: the reason why backbone, method and task cannot be combined; None if they can.
-        fault: the reason why the cell cannot be processed here: its weights cannot be fetched, its method fails, or no
-            learning rate could be chosen. None if the cell can be processed.
+        fault: the reason why the cell cannot be processed here: its weights cannot be fetched, its method fails, no
+            learning rate was chosen, or a required cell has a fault. None if the cell can be processed.
         needs: the cells that the cell requires.
         convergence: the doubling test of the cell's learning rate; None if the rate was not tuned.
     """

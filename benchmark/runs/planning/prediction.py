@@ -136,7 +136,7 @@ class Predictor:
         return found
 
     def _seconds(self, planned: Planned) -> float | None:
-        """Return the median time of finished cells that differ only in seed or rate, or a prediction from FLOPs."""
+        """Return the median time of finished cells of the same kind (see `_kind`), or predict the time from FLOPs."""
         cell, sizes = planned.cell, self._sizes(planned)
         if not _trained(planned):
             return None

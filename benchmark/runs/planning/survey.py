@@ -30,7 +30,8 @@ class PlanRow:
         label: label of the cell's method.
         task: the cell's task.
         state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
-        why: for a stale cell, the changes since its record was written; otherwise the obstacle or fault, if any.
+        why: for a stale cell, the changes since its record was written; for a cell to be tuned, the number of trials
+            that are still needed; otherwise the obstacle or fault, if any.
         seconds: predicted time; for the first of the cells that share a learning rate, it includes the trials that are
             still needed. None if there is nothing to do or the time is unknown.
         bytes: predicted peak memory; None if there is nothing to do or the memory is unknown.
