@@ -13,7 +13,7 @@ from types import FrameType
 from petlir.benchmark.errors import Interruption, Terminated
 
 RETRY = 0.02
-"""Seconds after which an expired time limit is tested again if a module is being imported."""
+"""Seconds after which an expired time limit is tested again, until its `with` block ends."""
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
@@ -75,19 +75,29 @@ def _importing(frame: FrameType | None, caller: FrameType) -> bool:
     return False
 
 
+def _unwinding() -> bool:
+    """Return whether the code that runs cleans up after `TimeUp`; a second exception would interrupt it."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, TimeUp):
+        error = error.__context__
+    return error is not None
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise `TimeUp` inside the `with` block after `seconds` seconds; only effective in the main thread.
 
-    If a module is being imported at that moment, the exception is raised after the import.
+    If a module is being imported at that moment, the exception is raised after the import. Python discards exceptions
+    raised in finalisers and callbacks of the garbage collector; a discarded `TimeUp` is raised again.
     """
     caller = sys._getframe(2)  # of the `with` block, below `contextlib`
+    inside = True
 
     def end(number: int, frame: FrameType | None) -> None:
-        if _importing(frame, caller):
+        if inside:
             signal.setitimer(signal.ITIMER_REAL, RETRY)
-        else:
-            raise TimeUp
+            if not _importing(frame, caller) and not _unwinding():
+                raise TimeUp
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -95,8 +105,12 @@ def time_limit(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            inside = False
+    finally:  # also if the time is up between the end of the block and the line above
+        inside = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

@@ -2,10 +2,11 @@
 
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
-from petlir.benchmark.signals import TimeUp, time_limit
+from petlir.benchmark.signals import RETRY, TimeUp, time_limit
 
 
 def test_a_time_limit_ends_what_runs():
@@ -36,3 +37,42 @@ def test_a_limit_inside_an_import_ends_too(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TimeUp):
         import limited  # type: ignore[import-not-found]  # noqa: F401
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_limit_that_python_discards_ends_the_block_later():
+    """Python discards an exception that is raised in a finaliser, and goes on."""
+
+    class Slow:
+        def __del__(self) -> None:
+            deadline = time.monotonic() + 0.1
+            while time.monotonic() < deadline:
+                pass
+
+    with pytest.raises(TimeUp), time_limit(0.01):
+        Slow()
+        time.sleep(5)
+        pytest.fail("the time limit was lost")
+
+
+def test_cleaning_up_is_not_interrupted():
+    """Cleaning up takes several times as long as the interval after which an expired limit is tested again."""
+    cleaned = []
+    with pytest.raises(TimeUp), time_limit(0.01):
+        try:
+            time.sleep(5)
+        finally:
+            try:
+                raise KeyError
+            except KeyError:
+                time.sleep(5 * RETRY)
+            time.sleep(5 * RETRY)
+            cleaned.append(True)
+    assert cleaned == [True]
+
+
+def test_nothing_is_raised_after_the_block():
+    for _ in range(20):
+        with suppress(TimeUp), time_limit(0.001):
+            time.sleep(0.0005)
+        time.sleep(2 * RETRY)
