@@ -75,12 +75,12 @@ def _importing(frame: FrameType | None, caller: FrameType) -> bool:
     return False
 
 
-def _unwinding() -> bool:
-    """Return whether the code that runs cleans up after `TimeUp`; a second exception would interrupt it."""
-    error = sys.exception()
-    while error is not None and not isinstance(error, TimeUp):
-        error = error.__context__
-    return error is not None
+def _handles(error: BaseException) -> bool:
+    """Return whether the running code cleans up after `error`; a second exception would interrupt it."""
+    handled = sys.exception()
+    while handled is not None and handled is not error:
+        handled = handled.__context__
+    return handled is not None
 
 
 @contextmanager
@@ -91,13 +91,13 @@ def time_limit(seconds: float) -> Iterator[None]:
     raised in finalisers and callbacks of the garbage collector; a discarded `TimeUp` is raised again.
     """
     caller = sys._getframe(2)  # of the `with` block, below `contextlib`
-    inside = True
+    inside, up = True, TimeUp()
 
     def end(number: int, frame: FrameType | None) -> None:
         if inside:
             signal.setitimer(signal.ITIMER_REAL, RETRY)
-            if not _importing(frame, caller) and not _unwinding():
-                raise TimeUp
+            if not _importing(frame, caller) and not _handles(up):
+                raise up
 
     if threading.current_thread() is not threading.main_thread():
         yield

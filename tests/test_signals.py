@@ -76,3 +76,13 @@ def test_nothing_is_raised_after_the_block():
         with suppress(TimeUp), time_limit(0.001):
             time.sleep(0.0005)
         time.sleep(2 * RETRY)
+
+
+def test_a_limit_set_while_another_limit_is_handled_ends_too():
+    try:
+        with time_limit(0.01):
+            time.sleep(5)
+    except TimeUp:
+        with pytest.raises(TimeUp), time_limit(0.01):
+            time.sleep(5)
+            pytest.fail("the second limit was lost")
