@@ -211,7 +211,7 @@ class LatentDiffusion(Backbone):
         yield from self.parameters()
 
     def companions(self) -> Iterator[Site]:
-        """Yield the skips."""
+        """Yield the encoder-decoder skip connections."""
         yield from (Site("skip", self.skips, str(place)) for place in range(len(self.skips)))
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:

@@ -99,7 +99,7 @@ def without_values(place: Path, record: Done, method: Method, planner: Planner) 
 
 
 def tensors(adapted: Adapted) -> dict[str, Tensor]:
-    """Return those tensors of an adapted network that a cell stores, without copying them."""
+    """Return the tensors of an adapted network that a cell stores, without copying them."""
     buffers = dict(adapted.backbone.named_buffers())
     return {**adapted.trainable(), **{name: buffers[name] for name in adapted.own}}
 

@@ -31,7 +31,7 @@ def plans(asked: Request, confidence: float, most: int) -> list[SpendingPlan]:
         raise PetlirError(f"--until-separable {confidence:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
     first = max(FEWEST_SEEDS, len(grid.seeds(asked.seeds)))
     if most < first:
-        raise PetlirError(f"--max-seeds {most}: the first analysis has {first} seeds; expected at least as many")
+        raise PetlirError(f"--max-seeds {most}: expected at least {first}, the number of seeds in the first analysis")
     cells = [cell for cell in Planner(asked).cells if cell.regime != "none"]
     where = dict.fromkeys((cell.backbone, cell.task, cell.track, cell.steps) for cell in cells)
     return [SpendingPlan(*place, planned(first, most), round(1 - confidence, 12)) for place in where]

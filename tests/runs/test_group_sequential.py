@@ -139,4 +139,4 @@ def test_damaged_looks_are_one_line(tmp_path):
 def test_on_the_command_line(lab, capsys, tmp_path):
     code, _, err = command(capsys, "run", "--store", tmp_path, "--until-separable", "0.95", "--max-seeds", "1")
     assert code == 2
-    assert "--max-seeds 1: the first analysis has 3 seeds" in err
+    assert "--max-seeds 1: expected at least 3, the number of seeds" in err

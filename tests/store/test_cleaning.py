@@ -61,7 +61,9 @@ def test_an_unfinished_cell_goes_on_after_cleaning(lab, tmp_path, monkeypatch):
 
 def test_a_required_cell_is_planned_with_the_steps_and_the_regime_of_the_cell(lab, tmp_path, capsys):
     store = lab.finished(tmp_path, methods="follower", steps=3)
-    for path in Store(store).files():
+    paths = Store(store).files()
+    assert len(paths) == 2
+    for path in paths:
         asked = ("--data", lab.data, "--plugin", PLUGIN)
         assert command(capsys, "why", path.parent, *asked)[:2] == (0, "nothing has changed\n")
 

@@ -73,10 +73,11 @@ def add(file: str, name: str = "") -> str:
         raise PetlirError(f"{file} is already in the table, as {known[file].name}")
     if not (PACKAGE / file).is_file():
         raise PetlirError(f"{file} does not exist; expected a path relative to the package, e.g. methods/lora.py")
-    if name and name not in {entry.name for entry in known.values()}:
-        raise unknown("name in the table of revisions", name, {entry.name for entry in known.values()})
+    revisions = {entry.name: entry.revision for entry in known.values()}
+    if name and name not in revisions:
+        raise unknown("name in the table of revisions", name, revisions)
     chosen = name or file.removesuffix(".py").replace("/", ".")
-    revision = next((entry.revision for entry in known.values() if entry.name == chosen), 1)
+    revision = revisions.get(chosen, 1)
     known[file] = RevisionEntry(chosen, revision, code_digest(PACKAGE / file))
     table.write(known)
     return f"{file} is {chosen} at revision {revision}"
